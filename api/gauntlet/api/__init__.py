@@ -1,0 +1,1 @@
+"""What every etcd speaks: messages, errors, the wire."""

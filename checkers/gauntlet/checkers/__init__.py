@@ -1,0 +1,1 @@
+"""What etcd promises, and whether a history kept to it."""

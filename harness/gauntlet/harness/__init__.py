@@ -1,0 +1,1 @@
+"""Makes clusters, breaks them, and records what they said."""

@@ -1,0 +1,1 @@
+"""An etcd-compatible member in Python."""
