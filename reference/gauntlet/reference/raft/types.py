@@ -10,6 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+NONE = 0
+"""The id that no member has: no leader, no vote."""
+
+NO_LIMIT = (1 << 64) - 1
+"""The size, in bytes or messages, that stands for "no limit"."""
+
+LOCAL_APPEND_THREAD = (1 << 64) - 1
+"""The address of the member's own writer of log and hard state (asynchronous storage writes)."""
+
+LOCAL_APPLY_THREAD = (1 << 64) - 2
+"""The address of the member's own applier of committed entries (asynchronous storage writes)."""
+
+
+class Role(IntEnum):
+    FOLLOWER = 0
+    CANDIDATE = 1
+    LEADER = 2
+    PRE_CANDIDATE = 3
+
 
 class EntryType(IntEnum):
     NORMAL = 0
@@ -109,7 +128,7 @@ class ConfChangeSingle:
 
 @dataclass(slots=True)
 class ConfChangeV2:
-    """Several changes at once, through a joint configuration where needed. No changes: leave the joint one."""
+    """Several changes at once, through a joint configuration where needed. None: leave the joint one."""
 
     transition: ConfChangeTransition = ConfChangeTransition.AUTO
     changes: list[ConfChangeSingle] = field(default_factory=list)
@@ -137,3 +156,19 @@ class Message:
     reject_hint: int = 0
     context: bytes = b""
     responses: list[Message] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SoftState:
+    """What is worth telling the application but need not survive a restart."""
+
+    lead: int = NONE
+    role: Role = Role.FOLLOWER
+
+
+@dataclass(slots=True)
+class ReadState:
+    """The answer to one read request: once `index` is applied, the read may be served."""
+
+    index: int = 0
+    request_context: bytes = b""

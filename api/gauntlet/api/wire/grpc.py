@@ -1,0 +1,513 @@
+"""gRPC on top of HTTP/2 streams: calls, messages, deadlines (the "gRPC over HTTP2" protocol description).
+
+PURE. A `Dispatcher` makes a stream object for each request of a connection:
+
+- A request whose content type is gRPC's and whose path is known becomes a `UnaryCall` or a `StreamCall`.
+- One that gRPC refuses is answered with trailers only, in grpc-go's order of checks and with its words.
+- Everything else is plain HTTP and goes to `http`, or is refused with 415 where there is none.
+
+What a head means for gRPC is worked out once per distinct head and kept in `head.route`.
+
+A call is *answered* once its status is given to the connection, and *over* once that is out, or the call was
+cancelled. Its deadline is watched only while it waits for its answer.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from struct import Struct
+from types import MappingProxyType
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from gauntlet.api.errors import RpcError
+from gauntlet.api.wire import status
+from gauntlet.api.wire.connection import Connection
+from gauntlet.api.wire.hpack_cache import Head
+from gauntlet.api.wire.limits import Limits
+from gauntlet.api.wire.outflow import Block, Stream
+from gauntlet.api.wire.types import Answer, Context, Method, ServerStream, StreamReceiver
+
+_PREFIX = Struct(">BI")
+_prefix_of = _PREFIX.unpack_from
+_OK = status.trailers(0, "")
+_HIDDEN = frozenset(
+    ("content-type", "grpc-message-type", "grpc-encoding", "grpc-message", "grpc-status", "grpc-timeout", "te")
+)
+
+HOLD_BACKLOG = 1 << 20
+"""A streaming call whose client has taken so much less than we sent is not read from until it caught up."""
+
+HttpAccept = Callable[[Connection, int, Head, bool], Stream]
+
+
+class Deadlines:
+    """Calls by deadline. `arm(when)` is called when the earliest changes; the owner then calls `expire`."""
+
+    __slots__ = ("_arm", "_heap", "_next", "_serial", "_sweep")
+
+    SWEEP = 4096
+
+    def __init__(self, arm: Callable[[float], None]) -> None:
+        self._arm = arm
+        self._heap: list[tuple[float, int, Call]] = []
+        self._serial = 0
+        self._sweep = self.SWEEP
+        self._next = float("inf")
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, call: Call) -> None:
+        deadline = call.context.deadline
+        if deadline is None:
+            return
+        if len(self._heap) >= self._sweep:
+            # Calls that were answered stay in the heap until their time, or until half of it may be theirs.
+            self._heap = [item for item in self._heap if not item[2].answered]
+            heapq.heapify(self._heap)
+            self._sweep = max(self.SWEEP, 2 * len(self._heap))
+        self._serial += 1
+        heapq.heappush(self._heap, (deadline, self._serial, call))
+        if deadline < self._next:
+            self._next = deadline
+            self._arm(deadline)
+
+    def expire(self, now: float) -> None:
+        """End the calls whose time has come, and arm for the next."""
+        heap = self._heap
+        while heap and (heap[0][0] <= now or heap[0][2].answered):
+            call = heapq.heappop(heap)[2]
+            if not call.answered:
+                call.deadline_passed()
+        self._next = heap[0][0] if heap else float("inf")
+        if heap:
+            self._arm(self._next)
+
+
+class Route:
+    """What a head means: `method` is served, or `refusal` is sent, or (neither) it is plain HTTP."""
+
+    __slots__ = ("gzip", "metadata", "method", "opening", "refusal", "subtype")
+
+    def __init__(self) -> None:
+        self.method: Method | None = None
+        self.refusal: Block | None = None
+        self.metadata: Mapping[str, str] = MappingProxyType({})
+        self.subtype = ""
+        self.gzip = False
+        self.opening: Block = status.opening("", False)
+
+
+class Dispatcher:
+    """What all connections of a server share."""
+
+    __slots__ = ("_http", "_methods", "_services", "deadlines", "limits", "peer_of")
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        http: HttpAccept | None,
+        limits: Limits,
+        deadlines: Deadlines,
+        peer_of: Callable[[Connection], tuple[str, Callable[[str], Any]]],
+    ) -> None:
+        self._methods = methods
+        self._services = frozenset(path[1:].rpartition("/")[0] for path in methods)
+        self._http = http
+        self.limits = limits
+        self.deadlines = deadlines
+        self.peer_of = peer_of
+
+    def accept(self, connection: Connection, stream_id: int, head: Head, ended: bool) -> None:
+        """Connection's `accept`."""
+        route: Route | None = head.route
+        if route is None:
+            route = head.route = self._route(head)
+        method = route.method
+        if method is not None:
+            deadline: float | None = None
+            if head.timeout is not None:
+                deadline = self._deadline(connection, stream_id, head, ended, route)
+                if deadline is None:
+                    return
+            peer, transport_info = self.peer_of(connection)
+            context = Context(route.metadata, peer, deadline, transport_info)
+            call: Stream
+            if method.unary is not None:
+                call = UnaryCall(connection, stream_id, head, ended, self, route, context)
+            else:
+                call = StreamCall(connection, stream_id, head, ended, self, route, context)
+                call.begin()
+        elif route.refusal is not None:
+            connection.send_block(Stream(connection, stream_id, head, ended), route.refusal)
+            return
+        else:
+            assert self._http is not None
+            call = self._http(connection, stream_id, head, ended)
+        if ended and not call.over:
+            call.end_received()
+
+    def _deadline(
+        self, connection: Connection, stream_id: int, head: Head, ended: bool, route: Route
+    ) -> float | None:
+        """When the call must be over; None if it was refused for its time-out."""
+        assert head.timeout is not None
+        try:
+            timeout = status.parse_timeout(head.timeout)
+            http_status = 200
+            error = status.DEADLINE_EXCEEDED
+        except RpcError as malformed:
+            timeout = 0.0
+            http_status = 400
+            error = malformed
+        if timeout > 0:
+            return connection.now + timeout
+        block = status.trailers_only(error.code, error.message, route.subtype, http_status)
+        connection.send_block(Stream(connection, stream_id, head, ended), block)
+        return None
+
+    def _route(self, head: Head) -> Route:
+        route = Route()
+        metadata: dict[str, str] = {}
+        for raw_name, raw_value in head.fields:
+            metadata.setdefault(raw_name.decode("latin-1"), raw_value.decode("utf-8", "surrogateescape"))
+        subtype = status.content_subtype(metadata.get("content-type", ""))
+        if subtype is None:
+            if self._http is None:
+                text = f"invalid gRPC request content-type {status.go_quote(metadata.get('content-type', ''))}"
+                route.refusal = status.trailers_only(3, text, "", 415)
+            return route
+        route.subtype = subtype
+        if head.method != "POST":
+            text = f"Received a HEADERS frame with :method {status.go_quote(head.method)} which should be POST"
+            route.refusal = status.trailers_only(13, text, subtype, 405)
+            return route
+        encoding = metadata.get("grpc-encoding", "identity")
+        error: RpcError | None = None
+        method = self._methods.get(head.path)
+        if method is None:
+            error = status.unknown_method(head.path, self._services)
+        elif encoding == "gzip" and self.limits.gzip:
+            route.gzip = True
+        elif encoding not in ("", "identity"):
+            error = status.unknown_encoding(encoding)
+        if error is not None:
+            route.refusal = status.trailers_only(error.code, error.message, subtype)
+            return route
+        if ":authority" not in metadata and "host" in metadata:
+            metadata[":authority"] = metadata["host"]
+        metadata.pop("host", None)
+        route.metadata = MappingProxyType(
+            {
+                name: value
+                for name, value in metadata.items()
+                if name not in _HIDDEN and (name[:1] != ":" or name == ":authority")
+            }
+        )
+        route.opening = status.opening(subtype, route.gzip)
+        route.method = method
+        return route
+
+
+class Call(Stream):
+    """What unary and streaming calls have in common: messages out of bytes, and a status at the end."""
+
+    __slots__ = ("answered", "buffer", "context", "core", "limit", "opened", "route")
+
+    torn = status.TORN_REQUEST
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_id: int,
+        head: Head,
+        ended: bool,
+        core: Dispatcher,
+        route: Route,
+        context: Context,
+    ) -> None:
+        Stream.__init__(self, connection, stream_id, head, ended)
+        self.core = core
+        self.route = route
+        self.context = context
+        self.buffer: bytearray | None = None
+        self.limit = core.limits.max_message_bytes
+        self.answered = False
+        self.opened = False
+
+    def message(self, data: bytes) -> None:
+        """One whole message, uncompressed."""
+        raise NotImplementedError
+
+    def input_ended(self) -> None:
+        """The client has sent its last message."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        if self.answered:
+            return
+        if self.buffer is None and len(data) >= 5:
+            flag, size = _prefix_of(data)
+            if flag == 0 and len(data) == size + 5 and size <= self.limit:
+                self.message(data[5:])
+                if self.ended and not self.answered:
+                    self.input_ended()
+                return
+        self._assemble(data)
+        if self.ended and not self.answered:
+            self._finish_input()
+
+    def end_received(self) -> None:
+        if not self.answered:
+            self._finish_input()
+
+    def _finish_input(self) -> None:
+        if self.buffer:
+            self.fail(self.torn)
+        else:
+            self.input_ended()
+
+    def _assemble(self, data: bytes) -> None:
+        """Bytes that are not exactly one plain message."""
+        buffer = self.buffer
+        if buffer is None:
+            buffer = self.buffer = bytearray()
+        connection = self.connection
+        buffer += data
+        connection.partial_bytes += len(data)
+        position = 0
+        while len(buffer) - position >= 5 and not self.answered:
+            flag, size = _prefix_of(buffer, position)
+            if size > self.limit:
+                self.fail(status.too_large(size, self.limit))
+                return
+            stop = position + 5 + size
+            if stop > len(buffer):
+                break
+            payload = bytes(memoryview(buffer)[position + 5 : stop])
+            position = stop
+            try:
+                payload = self._plain(flag, payload)
+            except RpcError as error:
+                self.fail(error)
+                return
+            self.message(payload)
+        if self.buffer is None:
+            return
+        if position:
+            del buffer[:position]
+            connection.partial_bytes -= position
+        if connection.partial_bytes > self.core.limits.partial_bytes and not self.answered:
+            self.fail(status.TOO_MUCH_UNFINISHED)
+
+    def _plain(self, flag: int, payload: bytes) -> bytes:
+        if flag == 0:
+            return payload
+        if flag != 1:
+            raise status.unknown_format(flag)
+        if not self.route.gzip:
+            raise status.COMPRESSED_IDENTITY.fresh()
+        return status.decompress(payload, self.limit)
+
+    def _drop_buffer(self) -> None:
+        if self.buffer is not None:
+            self.connection.partial_bytes -= len(self.buffer)
+            self.buffer = None
+
+    def decode(self, data: bytes) -> Any:
+        """The request in `data`; raises RpcError."""
+        method = self.route.method
+        assert method is not None
+        try:
+            return method.request.FromString(data)
+        except DecodeError:
+            pass
+        raise status.undecodable("cannot parse invalid wire-format data")
+
+    def close(self, error: RpcError | None) -> None:
+        """Give the status. Nothing is received from here on."""
+        self.answered = True
+        self._drop_buffer()
+        if error is None:
+            code, text = 0, ""
+        else:
+            code, text = int(error.code), error.message
+        if self.opened:
+            block = status.trailers(code, text)
+        else:
+            block = status.trailers_only(code, text, self.route.subtype)
+        self.connection.send_block(self, block)
+
+    def fail(self, error: RpcError) -> None:
+        """End the call for a reason its handler does not know of."""
+        if not self.answered:
+            self.close(error)
+            self.tell_cancelled()
+
+    def deadline_passed(self) -> None:
+        self.fail(status.DEADLINE_EXCEEDED)
+
+    def lost(self) -> None:
+        self._drop_buffer()
+        if not self.answered:
+            self.answered = True
+            self.tell_cancelled()
+
+    def tell_cancelled(self) -> None:
+        self.context.cancel()
+
+
+class UnaryCall(Call):
+    """One request, one response. Bytes behind the first message are ignored, as grpc-go ignores them."""
+
+    __slots__ = ("called",)
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_id: int,
+        head: Head,
+        ended: bool,
+        core: Dispatcher,
+        route: Route,
+        context: Context,
+    ) -> None:
+        Call.__init__(self, connection, stream_id, head, ended, core, route, context)
+        self.called = False
+
+    def message(self, data: bytes) -> None:
+        if self.called:
+            return
+        self.called = True
+        method = self.route.method
+        assert method is not None
+        assert method.unary is not None
+        context = self.context
+        try:
+            method.unary(context, self.decode(data), self.reply)
+        except RpcError as error:
+            self.reply(error)
+            return
+        if context.deadline is not None and not self.answered:
+            self.core.deadlines.add(self)
+
+    def input_ended(self) -> None:
+        if not self.called:
+            self.fail(status.NO_REQUEST)
+
+    def reply(self, answer: Answer) -> None:
+        """The handler's `reply`."""
+        if self.answered:
+            if self.context.cancelled or self.over:
+                return
+            raise RuntimeError("a unary call was answered twice")
+        if isinstance(answer, RpcError):
+            self.close(answer)
+            return
+        self.answered = True
+        if self.buffer is not None:
+            self._drop_buffer()
+        body = answer if isinstance(answer, bytes) else answer.SerializeToString()
+        route = self.route
+        if route.gzip:
+            self.connection.send_unary(self, route.opening, 1, status.compress(body), _OK)
+        else:
+            self.connection.send_unary(self, route.opening, 0, body, _OK)
+
+
+class StreamCall(Call):
+    """A streaming call: the ServerStream its service holds."""
+
+    __slots__ = ("_drain", "_first", "receiver")
+
+    torn = status.TORN_STREAM_REQUEST
+
+    def begin(self) -> None:
+        """Hand the call to its service."""
+        self._drain: Callable[[], None] | None = None
+        self._first: Any = None
+        self.receiver: StreamReceiver | None = None
+        method = self.route.method
+        assert method is not None
+        assert method.stream is not None
+        stream: ServerStream = self
+        try:
+            self.receiver = method.stream(stream)
+        except RpcError as error:
+            self.finish(error)
+            return
+        if not self.answered:
+            self.core.deadlines.add(self)
+
+    def message(self, data: bytes) -> None:
+        method = self.route.method
+        receiver = self.receiver
+        assert method is not None
+        assert receiver is not None
+        try:
+            request = self.decode(data)
+            if not method.single_request:
+                receiver.on_message(request)
+            elif self._first is not None:
+                self.fail(status.SECOND_REQUEST)
+            else:
+                self._first = request
+        except RpcError as error:
+            self.finish(error)
+
+    def input_ended(self) -> None:
+        method = self.route.method
+        receiver = self.receiver
+        assert method is not None
+        assert receiver is not None
+        try:
+            if method.single_request:
+                if self._first is None:
+                    self.fail(status.NO_SINGLE_REQUEST)
+                    return
+                receiver.on_message(self._first)
+            if not self.answered:
+                receiver.on_half_close()
+        except RpcError as error:
+            self.finish(error)
+
+    def tell_cancelled(self) -> None:
+        self.context.cancel()
+        if self.receiver is not None:
+            self.receiver.on_cancel()
+
+    # ServerStream.
+
+    @property
+    def backlog(self) -> int:
+        return self.pending_bytes
+
+    def send(self, message: Message | bytes) -> None:
+        if self.answered:
+            return
+        connection = self.connection
+        if not self.opened:
+            self.opened = True
+            connection.send_block(self, self.route.opening)
+        body = message if isinstance(message, bytes) else message.SerializeToString()
+        if self.route.gzip:
+            body = status.compress(body)
+        connection.send_data(self, _PREFIX.pack(1 if self.route.gzip else 0, len(body)) + body)
+        if self.pending_bytes > HOLD_BACKLOG:
+            self.held = True
+
+    def finish(self, error: RpcError | None = None) -> None:
+        if not self.answered:
+            self.close(error)
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        self._drain = callback
+
+    def drained(self) -> None:
+        if self.held:
+            self.connection.release(self)
+        if self._drain is not None and not self.answered:
+            self._drain()

@@ -1,0 +1,102 @@
+"""The part of EDN (extensible data notation, as Clojure prints it) that recorded histories use.
+
+Values become Python's: nil None, true and false, integers and floats, strings str, keywords `Keyword`, vectors
+and lists tuple, maps dict, sets frozenset. Tags (``#inst``, ``#jepsen...``) are read and left out. Commas are
+space and ``;`` begins a comment, as in Clojure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+
+class EdnError(ValueError):
+    """The text is not EDN, or uses a part of it that histories do not."""
+
+
+class Keyword(str):
+    """``:read`` is Keyword("read"); it compares as the string without its colon."""
+
+    __slots__ = ()
+
+
+_TOKEN = re.compile(
+    r"""[\s,]+|;[^\n]*|(?P<string>"(?:[^"\\]|\\.)*")|(?P<open>\#\{|[\[({])|(?P<close>[\])}])"""
+    r"""|(?P<tag>\#[A-Za-z][^\s,"\[\](){};]*)|(?P<atom>[^\s,"\[\](){};]+)""",
+    re.DOTALL,
+)
+_CLOSING = {"[": "]", "(": ")", "{": "}", "#{": "}"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f"}
+_INTEGER = re.compile(r"[+-]?\d+N?")
+_FLOAT = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?")
+
+
+def read(text: str) -> object:
+    """The one value in the text. Raises EdnError."""
+    values = list(read_all(text))
+    if len(values) != 1:
+        raise EdnError(f"expected one value, found {len(values)}")
+    return values[0]
+
+
+def read_all(text: str) -> Iterator[object]:
+    """Every value in the text, one after the other."""
+    tokens = _tokens(text)
+    for kind, token in tokens:
+        if kind != "tag":
+            yield _value(kind, token, tokens)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise EdnError(f"cannot read {text[position : position + 20]!r}")
+        position = match.end()
+        if match.lastgroup is not None:
+            yield match.lastgroup, match.group()
+
+
+def _value(kind: str, token: str, tokens: Iterator[tuple[str, str]]) -> object:
+    if kind == "string":
+        return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), token[1:-1], flags=re.DOTALL)
+    if kind == "atom":
+        return _atom(token)
+    if kind == "close":
+        raise EdnError(f"{token!r} closes nothing")
+    items: list[object] = []
+    for inner_kind, inner in tokens:
+        if inner_kind == "close":
+            if inner != _CLOSING[token]:
+                raise EdnError(f"{token!r} is closed by {inner!r}")
+            return _collection(token, items)
+        if inner_kind != "tag":
+            items.append(_value(inner_kind, inner, tokens))
+    raise EdnError(f"{token!r} is never closed")
+
+
+def _collection(opening: str, items: list[object]) -> object:
+    try:
+        if opening == "{":
+            if len(items) % 2:
+                raise EdnError("a map has a key without a value")
+            return dict(zip(items[::2], items[1::2], strict=True))
+        return frozenset(items) if opening == "#{" else tuple(items)
+    except TypeError as error:
+        raise EdnError("a map stands where only simple values can") from error
+
+
+def _atom(token: str) -> object:
+    if token.startswith(":") and len(token) > 1:
+        return Keyword(token[1:])
+    if token in ("nil", "true", "false"):
+        return {"nil": None, "true": True, "false": False}[token]
+    if _INTEGER.fullmatch(token):
+        return int(token.rstrip("N"))
+    if _FLOAT.fullmatch(token):
+        return float(token.rstrip("M"))
+    if re.fullmatch(r"[A-Za-z_.*+!?<>=$%&/-][^\s]*", token):
+        return token  # a symbol
+    raise EdnError(f"cannot read {token!r}")

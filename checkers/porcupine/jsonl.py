@@ -1,0 +1,88 @@
+"""Histories as JSON lines, read one line at a time; a broken line is named by its number.
+
+Every line is one operation in this envelope; fields that are not named here travel along in the tags::
+
+    {"id": 7, "client": 2, "call_ns": 1200, "return_ns": 1900, "outcome": "ok",
+     "call": ["write", 5], "response": null}
+
+Other tools put their call in other fields; they pass a `decode` that turns a record into call and response.
+Lists become tuples and objects sorted tuples of pairs, since calls and responses must be hashable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+from porcupine.history import HistoryError, Operation, Outcome
+
+Record = Mapping[str, Any]
+Decode = Callable[[Record], tuple[Hashable, Hashable]]
+"""From a record to (call, response). Raises KeyError, TypeError or ValueError for one that makes no sense."""
+
+ENVELOPE = frozenset({"id", "client", "call_ns", "return_ns", "outcome", "call", "response"})
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+def frozen(value: object) -> Hashable:
+    """The hashable twin of a JSON value."""
+    if isinstance(value, list):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, dict):
+        return tuple(sorted((str(key), frozen(item)) for key, item in value.items()))
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def plain_call(record: Record) -> tuple[Hashable, Hashable]:
+    """The decode of the envelope above."""
+    return frozen(record["call"]), frozen(record.get("response"))
+
+
+def read_records(lines: Iterable[str]) -> Iterator[tuple[int, Record]]:
+    """(line number, object) for every line that is not empty. Raises HistoryError with the line's number."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise HistoryError(f"not JSON: {error.msg} at column {error.colno}", number) from error
+        if not isinstance(record, dict):
+            raise HistoryError(f"not an object but {type(record).__name__}", number)
+        yield number, record
+
+
+def read_operations(lines: Iterable[str], decode: Decode = plain_call) -> Iterator[Operation]:
+    """The operations of a file of JSON lines, in its order. Raises HistoryError with the line's number."""
+    for number, record in read_records(lines):
+        try:
+            yield _operation(record, decode)
+        except KeyError as error:
+            raise HistoryError(f"the field {error.args[0]!r} is missing", number) from error
+        except (TypeError, ValueError) as error:
+            raise HistoryError(str(error), number) from error
+
+
+def _operation(record: Record, decode: Decode) -> Operation:
+    called, returned, outcome = record["call_ns"], record.get("return_ns"), record["outcome"]
+    if not _is_integer(called):
+        raise ValueError(f"call_ns is {called!r}, not an integer")
+    if returned is not None and not _is_integer(returned):
+        raise ValueError(f"return_ns is {returned!r}, not an integer or null")
+    if outcome not in _OUTCOMES:
+        raise ValueError(f"outcome is {outcome!r}, not one of {', '.join(_OUTCOMES)}")
+    if returned is None and outcome == "ok":
+        raise ValueError("the outcome is ok, but there is no return_ns")
+    if returned is not None and returned < called:
+        raise ValueError("it returned before it was called")
+    number = record.get("id", -1)
+    if not _is_integer(number):
+        raise ValueError(f"id is {number!r}, not an integer")
+    call, response = decode(record)
+    tags = {key: value for key, value in record.items() if key not in ENVELOPE}
+    return Operation(frozen(record["client"]), call, called, returned, _OUTCOMES[outcome], response, number, tags)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

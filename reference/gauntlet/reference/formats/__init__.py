@@ -1,0 +1,1 @@
+"""Bytes only: what etcd writes to disk and sends to its peers, encoded and decoded without any I/O."""

@@ -1,0 +1,536 @@
+"""One member as a state machine: events in, effects out; no sockets, no clock of its own, no threads.
+
+The shell (asyncio, or a simulator) calls `tick`, `step`, `propose`, `read` and so on as things happen, and
+runs this cycle whenever something did:
+
+    effects = node.ready()           # None: nothing to do, or a write is still under way
+    send effects.messages
+    write effects.entries and effects.hard_state; sync when effects.must_sync
+    send node.persisted()            # only when the write is durable
+
+Rules, and where they come from:
+
+- Everything that arrived since the last cycle becomes one raft proposal, one disk write and one message a
+  peer: the batch is the unit of work.
+- A leader sends while its own disk still writes (raft thesis 10.2.1); everybody else promises nothing before
+  the write is durable, so their messages come from `persisted`.
+- Committed entries are applied as soon as raft hands them out: a quorum has them on disk. Replies leave then.
+- A proposal without a leader waits for one. After the request time-out the caller hears why, as etcd words
+  it; the entry may still commit, so every such error is indefinite.
+- A snapshot is taken every `snapshot_count` entries; the log keeps `catch_up_entries` behind it for slow
+  followers. A follower behind the log gets the store as it is at that moment.
+- Leases are expired by the leader alone, and only after it has applied an entry of its own term.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from gauntlet.api import errors
+from gauntlet.api.errors import RpcError
+from gauntlet.api.messages import etcdserverpb as pb
+from gauntlet.reference.apply import Applied, Frozen, StateMachine
+from gauntlet.reference.formats import raftpb
+from gauntlet.reference.mvcc.compaction import CompactionJob
+from gauntlet.reference.ports import Peers
+from gauntlet.reference.raft.errors import ProposalDropped, StepLocalMessage, StepPeerNotFound
+from gauntlet.reference.raft.rawnode import RawNode, Ready
+from gauntlet.reference.raft.storage import MemoryStorage
+from gauntlet.reference.raft.types import (
+    ConfChange,
+    ConfChangeType,
+    Entry,
+    EntryType,
+    HardState,
+    Message,
+    MessageType,
+    Role,
+    Snapshot,
+)
+from gauntlet.reference.reads import ReadIndexes, Release
+
+Answer = Callable[[Applied], None]
+
+# A member that has fallen this far behind its own commit index takes no more work.
+MAX_APPLY_GAP = 5000
+# Revocations of expired leases under way at once.
+MAX_PENDING_REVOKES = 16
+DROPPED = RpcError(errors.Code.UNKNOWN, "raft proposal dropped", definite=True)
+TRANSFER_TIMEOUT = RpcError(
+    errors.Code.UNKNOWN, "etcdserver: request timed out, leader transfer took too long", definite=False
+)
+
+
+@dataclass(slots=True)
+class NodeConfig:
+    """What a member needs to know of itself. Times in seconds, counts in entries, sizes in bytes."""
+
+    member_id: int
+    cluster_id: int
+    tick_seconds: float = 0.1
+    election_ticks: int = 10
+    snapshot_count: int = 10_000
+    catch_up_entries: int = 5_000
+    max_request_bytes: int = 1_572_864
+
+    @property
+    def election_timeout(self) -> float:
+        return self.election_ticks * self.tick_seconds
+
+    @property
+    def request_timeout(self) -> float:
+        return 5.0 + 2 * self.election_timeout
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the shell must do now. `snapshot` is one received from the leader, to be saved with its data."""
+
+    messages: list[Message]
+    hard_state: HardState | None
+    entries: list[Entry]
+    snapshot: Snapshot | None
+    must_sync: bool
+
+    @property
+    def needs_write(self) -> bool:
+        return self.hard_state is not None or bool(self.entries) or self.snapshot is not None
+
+
+@dataclass(slots=True)
+class Waiting:
+    answer: Answer
+    started: float
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Work for the shell beside the cycle; each list is emptied by the shell."""
+
+    snapshots_to_send: list[tuple[Message, Frozen]] = field(default_factory=list)
+    snapshot_to_save: Frozen | None = None
+    removed: bool = False
+
+
+class Node:
+    """Drives raft and the state machine. Not thread safe: one thread calls everything."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        raft: RawNode,
+        storage: MemoryStorage,
+        machine: StateMachine,
+        peers: Peers,
+        clock: Callable[[], float],
+        next_id: Callable[[], int],
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is called whenever the cycle should run; `machine` is as of its last snapshot."""
+        self.config = config
+        self.raft = raft
+        self.machine = machine
+        self.outbox = Outbox()
+        self.leader = 0
+        self.leader_elected_at = clock()
+        self.commit_index = raft.status().commit
+        self.next_id = next_id
+        self.on_leader_loss: list[Callable[[], None]] = []
+        self.wake = wake
+        self._storage = storage
+        self._peers = peers
+        self._clock = clock
+        self._snapshot_index = machine.applied_index
+        self._saving_snapshot = False
+        self._queue: list[bytes] = []
+        self._waiting: dict[int, Waiting] = {}
+        self._deadlines: deque[tuple[float, int]] = deque()
+        self._reads = ReadIndexes(raft.read_index, next_id, config.request_timeout)
+        self._applied_waiters: list[tuple[int, Release]] = []
+        self._written: Ready | None = None
+        self._write_started = 0.0
+        self._last_tick = clock()
+        self._revoking: set[int] = set()
+        self._compacting: list[tuple[CompactionJob, Callable[[], None]]] = []
+        self._transfers: list[tuple[int, float, Release]] = []
+        self._leaderless_since: float | None = clock()
+        self._stopped = False
+
+    # What others ask of the member.
+
+    @property
+    def is_leader(self) -> bool:
+        return self.leader == self.config.member_id
+
+    @property
+    def term(self) -> int:
+        return self.raft.term
+
+    @property
+    def ticking(self) -> bool:
+        """False when ticks or a disk write have stood still for three ticks: such a leader may be deposed."""
+        now = self._clock()
+        limit = 3 * self.config.tick_seconds
+        return now - self._last_tick < limit and not (self._written and now - self._write_started >= limit)
+
+    def propose(self, request: pb.InternalRaftRequest, answer: Answer) -> None:
+        """Takes `request` through the log; `answer` hears what applying it gave, or why that is not known."""
+        refusal = self._refusal()
+        if refusal is not None:
+            answer(Applied(error=refusal))
+            return
+        request_id = self.next_id()
+        request.header.ID = request_id
+        data = request.SerializeToString()
+        if len(data) > self.config.max_request_bytes:
+            answer(Applied(error=errors.REQUEST_TOO_LARGE))
+            return
+        self._queue.append(data)
+        self._expect(request_id, answer)
+        self.wake()
+
+    def propose_conf_change(self, change: ConfChange, answer: Answer) -> None:
+        refusal = self._refusal()
+        if refusal is not None:
+            answer(Applied(error=refusal))
+            return
+        change.id = self.next_id()
+        self._flush()
+        try:
+            self.raft.propose_conf_change(change)
+        except ProposalDropped:
+            answer(Applied(error=DROPPED))
+            return
+        self._expect(change.id, answer)
+
+    def read(self, release: Release) -> None:
+        """Calls `release` when a local read is linearizable, or with the reason why it cannot be."""
+        if self._stopped:
+            release(errors.STOPPED)
+        else:
+            self._reads.add(release)
+            self.wake()
+
+    def when_applied(self, release: Release) -> None:
+        """Calls `release` once everything committed by now is applied."""
+        if self.machine.applied_index >= self.commit_index:
+            release(None)
+        else:
+            self._applied_waiters.append((self.commit_index, release))
+
+    def when_compacted(self, job: CompactionJob, then: Callable[[], None]) -> None:
+        """Calls `then` once the job has freed what it frees."""
+        self._compacting.append((job, then))
+
+    def ensure_leadership(self, then: Callable[[bool], None]) -> None:
+        """Tells `then` whether this member may act as the leader, asking a quorum if it has stalled."""
+        if not self.is_leader:
+            then(False)
+        elif self.ticking:
+            then(True)
+        else:
+            self.read(lambda error: then(error is None and self.is_leader))
+
+    def transfer_leadership(self, to: int, then: Release) -> None:
+        """Hands leadership to a voter; `then` hears None once that member leads, or that it took too long."""
+        self.raft.transfer_leader(to)
+        self.wake()
+        self._transfers.append((to, self._clock() + self.config.request_timeout, then))
+        self._settle_transfers()
+
+    def now(self) -> float:
+        """The shell's monotonic clock, in seconds."""
+        return self._clock()
+
+    def stop(self) -> None:
+        """Answers everybody who still waits; nothing is accepted after."""
+        self._stopped = True
+        waiting, self._waiting = self._waiting, {}
+        for entry in waiting.values():
+            entry.answer(Applied(error=errors.STOPPED))
+        self._reads.fail(errors.STOPPED)
+
+    # What happens to the member.
+
+    def tick(self) -> None:
+        """One heartbeat interval has passed."""
+        now = self._clock()
+        stalled = not self.ticking
+        self.raft.tick()
+        self._expire_waiting(now)
+        self._reads.tick(now)
+        self._compact_some()
+        self._settle_transfers()
+        self._tell_leader_loss(now)
+        if self.is_leader:
+            self._revoke_expired(now, stalled)
+        self._last_tick = now
+
+    def sync_watches(self) -> None:
+        """One turn for watchers that are behind; wakes the loop again while there is more to do."""
+        watches = self.machine.watches
+        if watches.slow and watches.sync():
+            self.wake()
+
+    def step(self, message: Message) -> None:
+        """A message from a peer. One that raft has no use for is dropped, as a network might have done."""
+        try:
+            self.raft.step(message)
+        except (StepPeerNotFound, StepLocalMessage, ProposalDropped):
+            return
+
+    def ready(self) -> Effects | None:
+        if self._written is not None or self._stopped:
+            return None
+        self._flush()
+        self._reads.start(self._clock())
+        if not self.raft.has_ready():
+            return None
+        ready = self.raft.ready()
+        self._written = ready
+        self._write_started = self._clock()
+        if ready.soft_state is not None:
+            self._follow_leader(ready.soft_state.lead)
+        if ready.hard_state is not None:
+            self.commit_index = max(self.commit_index, ready.hard_state.commit)
+        for state in ready.read_states:
+            self._reads.answered(state.request_context, state.index)
+        if ready.snapshot is None:
+            self._apply(ready.committed_entries)
+        leading = self.raft.role is Role.LEADER
+        return Effects(
+            messages=self._outgoing(ready.messages) if leading else [],
+            hard_state=ready.hard_state,
+            entries=ready.entries,
+            snapshot=ready.snapshot,
+            must_sync=ready.must_sync,
+        )
+
+    def persisted(self) -> list[Message]:
+        """The last effects are durable. Gives the messages that had to wait for that."""
+        ready = self._written
+        assert ready is not None, "persisted() without effects under way"
+        self._written = None
+        if ready.snapshot is not None:
+            self._install(ready.snapshot)
+            self._apply(ready.committed_entries)
+        self._storage.append(ready.entries)
+        leading = self.raft.role is Role.LEADER
+        messages = [] if leading else self._outgoing(ready.messages)
+        self.raft.advance(ready)
+        self._request_snapshot()
+        return messages
+
+    def snapshot_saved(self, frozen: Frozen) -> None:
+        """The image that `outbox.snapshot_to_save` asked for is durable: the log before it may go."""
+        self._saving_snapshot = False
+        self._snapshot_index = frozen.index
+        if frozen.index <= self._storage.snapshot().index:
+            return
+        self._storage.create_snapshot(frozen.index, frozen.conf_state, b"")
+        keep_from = frozen.index - self.config.catch_up_entries
+        if keep_from > self._storage.first_index():
+            self._storage.compact(keep_from)
+
+    # The inside.
+
+    def _refusal(self) -> RpcError | None:
+        if self._stopped:
+            return errors.STOPPED
+        if self.commit_index > self.machine.applied_index + MAX_APPLY_GAP:
+            return errors.REQUEST_TOO_MANY_REQUESTS
+        return None
+
+    def _expect(self, request_id: int, answer: Answer) -> None:
+        now = self._clock()
+        self._waiting[request_id] = Waiting(answer, now)
+        self._deadlines.append((now + self.config.request_timeout, request_id))
+
+    def _flush(self) -> None:
+        """Proposes what has queued up, in one message; it waits while nobody leads or leadership moves."""
+        if not self._queue or not self.raft.leader:
+            return
+        try:
+            self.raft.propose_entries(self._queue)
+        except ProposalDropped:
+            return
+        self._queue = []
+
+    def _follow_leader(self, leader: int) -> None:
+        changed = leader != 0 and leader != self.leader
+        was_leader = self.is_leader
+        self.leader = leader
+        if changed:
+            self.leader_elected_at = self._clock()
+            self._reads.leader_changed()
+        if was_leader and not self.is_leader:
+            self.machine.lessor.demote()
+            self._revoking.clear()
+        if not leader:
+            self._leaderless_since = self._clock()
+        self._settle_transfers()
+
+    def _compact_some(self) -> None:
+        self.machine.compact_some()
+        if self._compacting:
+            done = [then for job, then in self._compacting if job.done]
+            self._compacting = [pair for pair in self._compacting if not pair[0].done]
+            for then in done:
+                then()
+
+    def _settle_transfers(self) -> None:
+        now = self._clock()
+        unsettled = []
+        for to, deadline, then in self._transfers:
+            if self.leader == to:
+                then(None)
+            elif now >= deadline:
+                then(TRANSFER_TIMEOUT)
+            else:
+                unsettled.append((to, deadline, then))
+        self._transfers = unsettled
+
+    def _tell_leader_loss(self, now: float) -> None:
+        """Ends the streams that want a leader, once there has been none for three election time-outs."""
+        if self.leader or self._leaderless_since is None:
+            return
+        if now - self._leaderless_since >= 3 * self.config.election_timeout:
+            self._leaderless_since = None
+            listeners, self.on_leader_loss = self.on_leader_loss, []
+            for listener in listeners:
+                listener()
+
+    def _apply(self, entries: list[Entry]) -> None:
+        machine = self.machine
+        now = self._clock()
+        for entry in entries:
+            if entry.index <= machine.applied_index:
+                continue
+            if entry.type is not EntryType.NORMAL:
+                self._apply_conf_change(entry)
+            elif entry.data:
+                request = pb.InternalRaftRequest.FromString(entry.data)
+                result = machine.apply(entry.index, entry.term, request, now)
+                waiting = self._waiting.pop(request.header.ID, None)
+                if waiting is not None:
+                    waiting.answer(result)
+            else:
+                machine.skip(entry.index, entry.term)
+                self._reads.committed_in_term(now)
+                if self.is_leader:
+                    machine.lessor.promote(now, self.config.election_timeout)
+        if entries:
+            self.commit_index = max(self.commit_index, entries[-1].index)
+        self._release_applied()
+
+    def _release_applied(self) -> None:
+        index = self.machine.applied_index
+        self._reads.applied(index)
+        if self._applied_waiters:
+            due = [release for wanted, release in self._applied_waiters if wanted <= index]
+            self._applied_waiters = [pair for pair in self._applied_waiters if pair[0] > index]
+            for release in due:
+                release(None)
+
+    def _apply_conf_change(self, entry: Entry) -> None:
+        change = raftpb.decode_conf_change(entry.data)
+        result = self.machine.apply_conf_change(entry.index, entry.term, change)
+        if result.error is not None:
+            # Raft must still hear of it, as a change of nobody, or it would refuse the next one.
+            change = ConfChange(type=change.type, node_id=0, id=change.id)
+        self.machine.set_conf_state(self.raft.apply_conf_change(change))
+        if result.error is None:
+            self._follow_membership(change)
+        waiting = self._waiting.pop(change.id, None)
+        if waiting is not None:
+            waiting.answer(result)
+
+    def _follow_membership(self, change: ConfChange) -> None:
+        member_id = change.node_id
+        member = self.machine.cluster.member(member_id)
+        if member_id == self.config.member_id:
+            self.outbox.removed = self.outbox.removed or member is None
+        elif member is None:
+            self._peers.remove_peer(member_id)
+        elif change.type is ConfChangeType.UPDATE_NODE:
+            self._peers.update_peer(member_id, member.peer_urls)
+        else:
+            self._peers.add_peer(member_id, member.peer_urls)
+
+    def _outgoing(self, messages: list[Message]) -> list[Message]:
+        """What may leave: nothing to removed members, the last of several append responses, images aside."""
+        out: list[Message] = []
+        last_response: dict[int, int] = {}
+        for message in messages:
+            if self.machine.cluster.is_removed(message.to):
+                continue
+            if message.type is MessageType.SNAP:
+                self.outbox.snapshots_to_send.append(self._with_current_image(message))
+                continue
+            if message.type is MessageType.APP_RESP and not message.reject:
+                earlier = last_response.get(message.to)
+                if earlier is not None:
+                    out[earlier] = message
+                    continue
+                last_response[message.to] = len(out)
+            out.append(message)
+        return out
+
+    def _with_current_image(self, message: Message) -> tuple[Message, Frozen]:
+        frozen = self.machine.freeze()
+        message.snapshot = Snapshot(frozen.index, frozen.term, frozen.conf_state, b"")
+        return message, frozen
+
+    def _install(self, snapshot: Snapshot) -> None:
+        self._storage.apply_snapshot(Snapshot(snapshot.index, snapshot.term, snapshot.conf_state, b""))
+        self.machine.load(snapshot.data)
+        self._snapshot_index = snapshot.index
+        self.commit_index = max(self.commit_index, snapshot.index)
+        self._peers.replace(
+            {m.id: m.peer_urls for m in self.machine.cluster.members() if m.id != self.config.member_id}
+        )
+        self._release_applied()
+
+    def _request_snapshot(self) -> None:
+        due = self.machine.applied_index - self._snapshot_index >= self.config.snapshot_count
+        if due and not self._saving_snapshot:
+            self._saving_snapshot = True
+            self.outbox.snapshot_to_save = self.machine.freeze()
+
+    def _expire_waiting(self, now: float) -> None:
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            _, request_id = deadlines.popleft()
+            waiting = self._waiting.pop(request_id, None)
+            if waiting is not None:
+                waiting.answer(Applied(error=self._timeout_reason(waiting.started)))
+
+    def _timeout_reason(self, started: float) -> RpcError:
+        lost = self.leader_elected_at - 2 * self.config.election_timeout
+        if lost < started < self.leader_elected_at:
+            return errors.TIMEOUT_DUE_TO_LEADER_FAIL
+        if self.is_leader:
+            voters = set(self.machine.conf_state.voters) - {self.config.member_id}
+            connected = 1 + sum(self._peers.connected_since(peer) <= started for peer in sorted(voters))
+            if connected <= (len(voters) + 1) // 2:
+                return errors.TIMEOUT_DUE_TO_CONNECTION_LOST
+        elif self.leader and self._peers.connected_since(self.leader) > started:
+            return errors.TIMEOUT_DUE_TO_CONNECTION_LOST
+        return errors.TIMEOUT
+
+    def _revoke_expired(self, now: float, stalled: bool) -> None:
+        room = MAX_PENDING_REVOKES - len(self._revoking)
+        if room <= 0 or stalled:
+            return
+        for lease_id in self.machine.lessor.expired(now, room):
+            if lease_id in self._revoking:
+                continue
+            self._revoking.add(lease_id)
+            request = pb.InternalRaftRequest(lease_revoke=pb.LeaseRevokeRequest(ID=lease_id))
+            self.propose(request, partial(self._revoked, lease_id))
+
+    def _revoked(self, lease_id: int, result: Applied) -> None:
+        self._revoking.discard(lease_id)

@@ -1,0 +1,1 @@
+"""The shell around the node: listeners, peers, the real disk and clock, configuration, the command."""

@@ -1,0 +1,105 @@
+"""From flags and a data directory to a member that can be started.
+
+Rules (etcd's static bootstrap):
+
+- A directory that holds a log wins: the member continues, and the initial-cluster flags are not looked at.
+- A new member of a new cluster writes, before anything else, one entry per initial member that adds it, all
+  of term 1 and committed. Every member writes the same ones, so that they agree from the first index on.
+- Member and cluster ids come from peer URLs and token alone, so that nobody needs to ask anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gauntlet.reference import membership
+from gauntlet.reference.formats import raftpb
+from gauntlet.reference.membership import Member
+from gauntlet.reference.ports import Recovered
+from gauntlet.reference.raft.storage import MemoryStorage
+from gauntlet.reference.raft.types import Entry, EntryType, HardState
+from gauntlet.reference.server.config import Config
+from gauntlet.reference.server.disk import FileDisk
+from gauntlet.reference.server.flags import UsageError
+
+
+@dataclass(slots=True)
+class Bootstrap:
+    """What the disk remembers, loaded into raft's storage, and who this member is."""
+
+    disk: FileDisk
+    recovered: Recovered
+    storage: MemoryStorage
+    restarted: bool
+
+
+def bootstrap(config: Config) -> Bootstrap:
+    """Opens or makes the data directory. UsageError and DataDirError say in one line what is wrong."""
+    disk = FileDisk(
+        config.data_dir,
+        wal_dir=config.wal_dir or None,
+        max_wals=config.max_wals,
+        max_snapshots=config.max_snapshots,
+        sync=not config.unsafe_no_fsync,
+    )
+    restarted = disk.has_log
+    try:
+        if not restarted:
+            if config.initial_cluster_state == "existing":
+                raise UsageError(
+                    "--initial-cluster-state existing: this node cannot join a running cluster yet"
+                )
+            recovered = _create(config, disk)
+        else:
+            recovered = disk.load()
+    except BaseException:
+        disk.close()
+        raise
+    return Bootstrap(disk, recovered, _storage(recovered), restarted)
+
+
+def _first_members(config: Config) -> list[Member]:
+    """The members the flags describe, by id; UsageError where this one does not fit in."""
+    members = membership.first_members(config.initial_cluster, config.initial_cluster_token)
+    own = next((member for member in members if member.name == config.name), None)
+    if own is None:
+        raise UsageError(f"couldn't find local name {config.name!r} in the initial cluster configuration")
+    if own.peer_urls != sorted(config.advertise_peer_urls):
+        raise UsageError(
+            f"--initial-cluster has {config.name}={','.join(own.peer_urls)} but "
+            f"--initial-advertise-peer-urls is {','.join(config.advertise_peer_urls)}"
+        )
+    seen: dict[str, str] = {}
+    for member in members:
+        for url in member.peer_urls:
+            if url in seen:
+                raise UsageError(f"--initial-cluster: {url} belongs to both {seen[url]} and {member.name}")
+            seen[url] = member.name
+    return members
+
+
+def _create(config: Config, disk: FileDisk) -> Recovered:
+    """Starts the log with the entries that add every initial member."""
+    members = _first_members(config)
+    own = next(member.id for member in members if member.name == config.name)
+    cluster = membership.cluster_id(member.id for member in members)
+    entries = []
+    for index, member in enumerate(members, 1):
+        # Names come later, from the members themselves: one without a name has not started yet.
+        change = membership.add_change(replace(member, name=""))
+        data = raftpb.encode_conf_change(change)
+        entries.append(Entry(term=1, index=index, type=EntryType.CONF_CHANGE, data=data))
+    state = HardState(term=1, vote=0, commit=len(entries))
+    disk.create(own, cluster)
+    disk.save(state, entries, sync=True)
+    return Recovered(own, cluster, state, None, entries)
+
+
+def _storage(recovered: Recovered) -> MemoryStorage:
+    storage = MemoryStorage()
+    snapshot = recovered.snapshot
+    if snapshot is not None:
+        storage.apply_snapshot(replace(snapshot, data=b""))
+    storage.set_hard_state(recovered.hard_state)
+    storage.append(recovered.entries)
+    return storage

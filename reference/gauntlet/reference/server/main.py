@@ -1,0 +1,106 @@
+"""`gauntlet-etcd`: a drop-in for the `etcd` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gauntlet.reference.backend import CorruptDumpError
+from gauntlet.reference.membership import ClusterConfigError
+from gauntlet.reference.ports import DiskFailedError
+from gauntlet.reference.server.config import VERSION, Config, build
+from gauntlet.reference.server.disk import DataDirError
+from gauntlet.reference.server.flags import FLAGS, UsageError, parse
+from gauntlet.reference.server.log import Logger
+from gauntlet.reference.server.member import Member
+
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a member until it is told to stop. Errors are one line on stderr."""
+    try:
+        given = parse(sys.argv[1:] if arguments is None else arguments, os.environ)
+        if given.get("version") == "true":
+            print(version_text())
+            return 0
+        if given.get("help") == "true":
+            print(usage())
+            return 0
+        config = build(given)
+        log = Logger(config.log_level, config.log_outputs, config.log_format)
+    except (UsageError, ClusterConfigError, ValueError) as error:
+        print(f"gauntlet-etcd: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except OSError as error:
+        print(f"gauntlet-etcd: cannot open log output {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
+    # The disk thread hands its results over more often than Python's default of 5 ms would let it.
+    sys.setswitchinterval(0.0005)
+    try:
+        return asyncio.run(run(config, log))
+    except (UsageError, ClusterConfigError, DataDirError, DiskFailedError, CorruptDumpError) as error:
+        print(f"gauntlet-etcd: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"gauntlet-etcd: {error.strerror or error}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+async def run(config: Config, log: Logger) -> int:
+    """A member's life in this loop; returns the exit status."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str | None] = loop.create_future()
+
+    def end(reason: str | None) -> None:
+        if not ended.done():
+            ended.set_result(reason)
+
+    member = Member(config, log, end)
+    stop_requested = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_requested.set)
+    start = loop.create_task(member.start())
+    stop = loop.create_task(stop_requested.wait())
+    over: set[asyncio.Future[Any]] = {stop, ended}
+    await asyncio.wait({start, *over}, return_when=asyncio.FIRST_COMPLETED)
+    if start.done() and start.exception() is None:
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    start.cancel()
+    await asyncio.wait({start})
+    await member.stop()
+    if not start.cancelled() and (failed := start.exception()) is not None:
+        raise failed
+    if ended.done() and ended.result() is not None:
+        print(f"gauntlet-etcd: {ended.result()}", file=sys.stderr)
+        return EXIT_FAILED
+    log.info("the member was removed from the cluster" if ended.done() else "stopped")
+    return 0
+
+
+def version_text() -> str:
+    """What `--version` prints; the first line is the one that tools look for."""
+    return (
+        f"etcd Version: {VERSION}\n"
+        "Git SHA: gauntlet\n"
+        f"Go Version: none ({platform.python_implementation()} {platform.python_version()})\n"
+        f"Go OS/Arch: {platform.system().lower()}/{platform.machine()}"
+    )
+
+
+def usage() -> str:
+    lines = ["Usage:", "", "  gauntlet-etcd [flags]", "    Start an etcd member, in Python.", ""]
+    for flag in FLAGS.values():
+        if flag.supported:
+            lines.append(f"  --{flag.name} '{flag.default}'  ({flag.variable})")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

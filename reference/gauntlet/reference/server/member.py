@@ -1,0 +1,315 @@
+"""A running member: the node, its disk, its peers and its listeners, on one asyncio loop.
+
+Every input wakes the loop once; `_turn` then runs the node's cycle until it has nothing more to do or a
+write is under way. So the requests of one loop turn share one proposal, one disk write and one message to
+each peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from gauntlet.api.messages import etcdserverpb as pb
+from gauntlet.api.messages import membershippb
+from gauntlet.api.wire.limits import Limits
+from gauntlet.api.wire.server import Server, bind
+from gauntlet.reference.apply import Applied, Frozen, StateMachine
+from gauntlet.reference.backend import MemoryBackend
+from gauntlet.reference.lease import min_ttl
+from gauntlet.reference.node import Effects, Node, NodeConfig
+from gauntlet.reference.raft.config import Config as RaftConfig
+from gauntlet.reference.raft.rawnode import RawNode
+from gauntlet.reference.raft.types import Message, Snapshot
+from gauntlet.reference.server.bootstrap import Bootstrap, bootstrap
+from gauntlet.reference.server.config import VERSION, Config
+from gauntlet.reference.server.http import client_handler
+from gauntlet.reference.server.ids import RequestIds
+from gauntlet.reference.server.leader import LeaderClient, serve_leases
+from gauntlet.reference.server.log import Logger
+from gauntlet.reference.server.methods import Api
+from gauntlet.reference.server.peers.transport import PeerTransport
+from gauntlet.reference.server.writer import DiskWriter
+
+T = TypeVar("T")
+
+# A message of raft's, with its entries, stays below this (bytes).
+MAX_RAFT_MESSAGE = 1024 * 1024
+MAX_INFLIGHT = 512
+
+
+class Member:
+    """Made on the loop it runs on. `start` returns once the member serves clients."""
+
+    def __init__(self, config: Config, log: Logger, on_end: Callable[[str | None], None]) -> None:
+        """`on_end` is called when the member ends by itself: with the reason, or None if it was removed.
+
+        UsageError, DataDirError: the flags or the data directory cannot be used.
+        """
+        self.config = config
+        self.log = log
+        self._loop = asyncio.get_running_loop()
+        self._on_end = on_end
+        self._ended = False
+        self._turn_scheduled = False
+        self._tick_handle: asyncio.TimerHandle | None = None
+        boot = bootstrap(config)
+        self._disk = boot.disk
+        self._writer = DiskWriter(self._loop, self._disk_failed)
+        recovered = boot.recovered
+        self.member_id = recovered.node_id
+        self.cluster_id = recovered.cluster_id
+        self._peers = PeerTransport(
+            member_id=self.member_id,
+            cluster_id=self.cluster_id,
+            local_urls=list(config.advertise_peer_urls),
+            loop=self._loop,
+            handler=self,
+            version=VERSION,
+        )
+        self.node = self._make_node(boot)
+        self._leader = LeaderClient(self.node, self._loop)
+        self._api = Api(self.node, self._leader, config)
+        serve_leases(self._peers.routes, self._api.leases)
+        self._client_server = Server(
+            self._api.methods(),
+            client_handler(self.node),
+            limits=Limits(
+                max_message_bytes=config.max_request_bytes + 512 * 1024,
+                max_concurrent_streams=min(config.max_concurrent_streams, 2**31 - 1),
+                keepalive_min_time=config.keepalive_min_time,
+                keepalive_interval=config.keepalive_interval,
+                keepalive_timeout=config.keepalive_timeout,
+            ),
+        )
+        self._peer_server = Server({}, self._peers.http_handler, limits=Limits())
+        log.info(
+            "restarting local member" if boot.restarted else "starting local member",
+            local_member_id=f"{self.member_id:x}",
+            cluster_id=f"{self.cluster_id:x}",
+            commit_index=recovered.hard_state.commit,
+            applied_index=self.node.machine.applied_index,
+        )
+
+    def _make_node(self, boot: Bootstrap) -> Node:
+        config, recovered = self.config, boot.recovered
+        machine = StateMachine(
+            MemoryBackend(),
+            cluster_id=self.cluster_id,
+            min_lease_ttl=min_ttl(config.election_ticks, config.tick_seconds),
+            quota_bytes=config.quota_bytes,
+            max_learners=config.max_learners,
+            compaction_batch=config.compaction_batch,
+        )
+        snapshot = recovered.snapshot
+        if snapshot is not None:
+            machine.load(snapshot.data)
+        seed = random.Random(f"{self.member_id:x}:{time.time_ns()}")
+        raft = RawNode(
+            RaftConfig(
+                id=self.member_id,
+                election_tick=config.election_ticks,
+                heartbeat_tick=1,
+                storage=boot.storage,
+                random=seed.randrange,
+                applied=0 if snapshot is None else snapshot.index,
+                max_size_per_msg=MAX_RAFT_MESSAGE,
+                max_inflight_msgs=MAX_INFLIGHT,
+                check_quorum=True,
+                pre_vote=config.pre_vote,
+                log=self._raft_log,
+            )
+        )
+        node = Node(
+            NodeConfig(
+                member_id=self.member_id,
+                cluster_id=self.cluster_id,
+                tick_seconds=config.tick_seconds,
+                election_ticks=config.election_ticks,
+                snapshot_count=config.snapshot_count,
+                catch_up_entries=config.catch_up_entries,
+                max_request_bytes=config.max_request_bytes,
+            ),
+            raft,
+            boot.storage,
+            machine,
+            self._peers,
+            time.monotonic,
+            RequestIds(self.member_id, time.time_ns() // 1_000_000),
+            self.wake,
+        )
+        if config.advance_election and len(config.initial_cluster) == 1:
+            # Nobody else can lead: no need to wait for them.
+            for _ in range(config.election_ticks - 1):
+                raft.tick()
+        return node
+
+    def _raft_log(self, level: str, line: str) -> None:
+        self.log.log(level, line)
+
+    # Life.
+
+    async def start(self) -> None:
+        """Binds, joins, and serves. OSError names the address that cannot be bound."""
+        client_sockets = [bind(url) for url in self.config.listen_client_urls]
+        for url in self.config.listen_peer_urls:
+            await self._peer_server.listen(url)
+        await self._peers.start()
+        self._tick()
+        self.wake()
+        await self._publish()
+        for url, sock in zip(self.config.listen_client_urls, client_sockets, strict=True):
+            await self._client_server.listen(url, sock=sock)
+            self.log.info("serving client traffic insecurely", address=url)
+        self.log.info("ready to serve client requests")
+
+    async def stop(self) -> None:
+        """Hands leadership over, answers everybody, and closes the disk."""
+        if self.node.is_leader:
+            await self._hand_over()
+        self._ended = True
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        self.node.stop()
+        await self._client_server.close(0.5)
+        await self._peers.stop()
+        await self._peer_server.close(0.1)
+        await self._leader.close()
+        await self._writer.close()
+        self._disk.close()
+
+    async def _hand_over(self) -> None:
+        voters = sorted(set(self.node.machine.conf_state.voters) - {self.member_id})
+        target = self._peers.longest_connected(voters)
+        if target is None:
+            return
+        done: asyncio.Future[Exception | None] = self._loop.create_future()
+        self.node.transfer_leadership(target, partial(settle, done))
+        await asyncio.wait({done}, timeout=1.0)
+
+    async def _publish(self) -> None:
+        """Tells the cluster this member's name and client URLs, until the cluster has taken it."""
+        request = membershippb.ClusterMemberAttrSetRequest(
+            member_ID=self.member_id,
+            member_attributes=membershippb.Attributes(
+                name=self.config.name, client_urls=self.config.advertise_client_urls
+            ),
+        )
+        while True:
+            result: asyncio.Future[Applied] = self._loop.create_future()
+            self.node.propose(
+                pb.InternalRaftRequest(cluster_member_attr_set=request),
+                partial(settle, result),
+            )
+            applied = await result
+            if applied.error is None:
+                self.log.info(
+                    "published local member to cluster through raft", cluster_id=f"{self.cluster_id:x}"
+                )
+                return
+            self.log.warn("failed to publish local member", error=applied.error.message)
+
+    # The loop.
+
+    def wake(self) -> None:
+        """Something happened: run the node's cycle in this turn of the loop, after the other inputs."""
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _tick(self) -> None:
+        if self._ended:
+            return
+        self._tick_handle = self._loop.call_later(self.config.tick_seconds, self._tick)
+        self.node.tick()
+        self._api.watches.tick()
+        self.wake()
+
+    def _turn(self) -> None:
+        self._turn_scheduled = False
+        while not self._ended and (effects := self.node.ready()) is not None:
+            self._peers.send(effects.messages)
+            self._send_snapshots()
+            if effects.needs_write:
+                self._writer.submit(partial(self._write, effects), self._written)
+                break
+            self._finish_cycle()
+        self.node.sync_watches()
+
+    def _write(self, effects: Effects) -> None:
+        """In the disk's thread."""
+        if effects.snapshot is not None:
+            self._disk.save_snapshot(effects.snapshot, effects.hard_state)
+            self._disk.save(None, effects.entries, True)
+            self._disk.release(effects.snapshot.index)
+        else:
+            self._disk.save(effects.hard_state, effects.entries, effects.must_sync)
+
+    def _written(self) -> None:
+        if not self._ended:
+            self._finish_cycle()
+            self._turn()
+
+    def _finish_cycle(self) -> None:
+        self._peers.send(self.node.persisted())
+        self._send_snapshots()
+        outbox = self.node.outbox
+        frozen, outbox.snapshot_to_save = outbox.snapshot_to_save, None
+        if frozen is not None:
+            self._writer.submit(lambda: self._save_snapshot(frozen), lambda: self.node.snapshot_saved(frozen))
+        if outbox.removed:
+            self._end(None)
+
+    def _save_snapshot(self, frozen: Frozen) -> None:
+        """In the disk's thread."""
+        data = b"".join(frozen.chunks())
+        self._disk.save_snapshot(Snapshot(frozen.index, frozen.term, frozen.conf_state, data))
+        self._disk.release(frozen.index)
+
+    def _send_snapshots(self) -> None:
+        outbox = self.node.outbox
+        waiting, outbox.snapshots_to_send = outbox.snapshots_to_send, []
+        for message, frozen in waiting:
+            self._peers.send_snapshot(message, frozen.chunks())
+
+    def _disk_failed(self, error: Exception) -> None:
+        self._end(str(error))
+
+    def _end(self, reason: str | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self.node.stop()
+            self._on_end(reason)
+
+    # What the peers report (RaftHandler).
+
+    def on_message(self, message: Message) -> None:
+        self.node.step(message)
+        self.wake()
+
+    def on_snapshot(self, message: Message, data: bytes) -> None:
+        if message.snapshot is not None:
+            message.snapshot.data = data
+            self.node.step(message)
+            self.wake()
+
+    def report_unreachable(self, member_id: int) -> None:
+        self.node.raft.report_unreachable(member_id)
+        self.wake()
+
+    def report_snapshot(self, member_id: int, ok: bool) -> None:
+        self.node.raft.report_snapshot(member_id, ok)
+        self.wake()
+
+    def is_removed(self, member_id: int) -> bool:
+        return self.node.machine.cluster.is_removed(member_id)
+
+
+def settle(future: asyncio.Future[T], result: T) -> None:
+    """Gives a future its result, unless somebody has stopped waiting for it."""
+    if not future.done():
+        future.set_result(result)

@@ -1,0 +1,1 @@
+"""What each RPC means: checks, the proposal or the read, the answer. No gRPC types, no sockets."""
