@@ -9,7 +9,8 @@ from porcupine.checking import Part, Result, check
 from porcupine.explain import Explanation
 from porcupine.history import History, HistoryError, Operation, Outcome
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
-from porcupine.search import Budget, Reductions, Stats, Verdict
+from porcupine.problem import Reductions
+from porcupine.search import Budget, Stats, Verdict
 from porcupine.verify import CertificateError, verify
 
 __all__ = [

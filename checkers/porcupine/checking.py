@@ -1,4 +1,5 @@
-"""`check`: the one entry point. Partitions, searches, verifies what is valid, shrinks and explains what is not."""
+"""`check`: the one entry point. Partitions, searches, verifies what is valid, shrinks and explains what is
+not."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 from porcupine.explain import Explanation, explain
 from porcupine.history import History, Operation
 from porcupine.model import Model
-from porcupine.search import Budget, Clock, Outcome, Reductions, Stats, Verdict, search
+from porcupine.problem import Reductions
+from porcupine.search import Budget, Clock, Outcome, Stats, Verdict, search
 from porcupine.shrink import Shrinker, Shrunk
 from porcupine.verify import verify
 
@@ -83,7 +85,9 @@ def check(
     if explained:
         for part in result.failed[:EXPLAINED_PARTS]:
             seconds = SHRINK_SECONDS / EXPLAINED_PARTS if clock is not None else None
-            part.shrunk = Shrinker(part.operations, part.model, seconds=seconds, clock=clock).shrink(part.found)
+            part.shrunk = Shrinker(part.operations, part.model, seconds=seconds, clock=clock).shrink(
+                part.found
+            )
             part.explanation = explain(part.operations, part.model, part.found, part.shrunk, part.key)
     return result
 

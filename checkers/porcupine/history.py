@@ -17,6 +17,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import overload
 
 
 class Outcome(StrEnum):
@@ -77,7 +78,11 @@ class History(Sequence[Operation]):
                 operation.id = position
         self._operations = ordered
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # the overloads of Sequence add nothing here
+    @overload
+    def __getitem__(self, index: int) -> Operation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Operation]: ...
+    def __getitem__(self, index: int | slice) -> Operation | Sequence[Operation]:
         return self._operations[index]
 
     def __len__(self) -> int:

@@ -81,7 +81,9 @@ def _operation(record: Record, decode: Decode) -> Operation:
         raise ValueError(f"id is {number!r}, not an integer")
     call, response = decode(record)
     tags = {key: value for key, value in record.items() if key not in ENVELOPE}
-    return Operation(frozen(record["client"]), call, called, returned, _OUTCOMES[outcome], response, number, tags)
+    return Operation(
+        frozen(record["client"]), call, called, returned, _OUTCOMES[outcome], response, number, tags
+    )
 
 
 def _is_integer(value: object) -> bool:

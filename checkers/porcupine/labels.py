@@ -185,8 +185,8 @@ def _stale_or_lost(
 
 
 def _replaced_later(facts: _Facts, newer: Operation, reader: Operation) -> bool:
-    """Nobody saw the newer write, but it was soon overwritten: then its absence later proves no loss, unless a
-    second read agrees with the reader before anything else was written."""
+    """Nobody saw the newer write, but it was soon overwritten: then its absence later proves no loss, unless
+    a second read agrees with the reader before anything else was written."""
     token = facts.model.reads(reader)
     again = [
         other
@@ -201,9 +201,7 @@ def _replaced_later(facts: _Facts, newer: Operation, reader: Operation) -> bool:
     )
 
 
-def _went_back(
-    facts: _Facts, _small: Sequence[Operation], readers: Sequence[Operation]
-) -> Iterator[Finding]:
+def _went_back(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Operation]) -> Iterator[Finding]:
     """Two reads, one after the other, that saw two writes in the wrong order."""
     for later in readers:
         old = facts.model.reads(later)
@@ -215,8 +213,8 @@ def _went_back(
             if not _certainly_before(facts, sources, earlier, new):
                 continue
             text = (
-                f"{facts.full(earlier)} had seen {facts.token(new)}; after it had returned, {facts.full(later)} "
-                f"saw {facts.token(old)} again, which is older."
+                f"{facts.full(earlier)} had seen {facts.token(new)}; after it had returned, "
+                f"{facts.full(later)} saw {facts.token(old)} again, which is older."
             )
             yield Finding(NON_REPEATABLE, text, [earlier, later])
 

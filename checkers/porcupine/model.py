@@ -112,7 +112,8 @@ class Model(Generic[S]):
 
     def for_part(self, operations: Sequence[Operation]) -> Model[S]:
         """The model for one part, when looking at the whole of it first teaches something (which revision a
-        value of unknown outcome got, who wrote what). It must accept exactly the orders that this one accepts.
+        value of unknown outcome got, who wrote what). It must accept exactly the orders that this one
+        accepts.
         """
         return self
 

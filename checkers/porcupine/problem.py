@@ -13,6 +13,7 @@ using one sets its lowest free bit, so that "used no more than" is a subset test
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import insort
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,8 @@ Step = int | tuple[int, ...]
 class Interned:
     """States as integers, and each (state, kind of operation) stepped once.
 
-    A state behaves the same wherever it is met, so its row of answers is shared by all configurations. Rows are
-    a cache: they are dropped together when they have grown past `limit` answers.
+    A state behaves the same wherever it is met, so its row of answers is shared by all configurations. Rows
+    are a cache: they are dropped together when they have grown past `limit` answers.
     """
 
     __slots__ = ("_ids", "_model", "_size", "kinds", "limit", "rows", "states", "steps")
@@ -122,9 +123,7 @@ class Problem:
         self.model = model
         self.reductions = reductions
         candidates = [operation for operation in operations if operation.is_ok or operation.is_unknown]
-        self.intervals: Intervals = (
-            tighten(candidates, model) if reductions.tighten else plain(candidates)
-        )
+        self.intervals: Intervals = tighten(candidates, model) if reductions.tighten else plain(candidates)
         low, high, needed = self.intervals.low, self.intervals.high, self.intervals.required
         order = [index for index, required in enumerate(needed) if required]
         order.sort(key=lambda index: (high[index], low[index]))
@@ -178,7 +177,7 @@ class Problem:
             return before
         places = [(self.model.sequence(operation), index) for index, operation in enumerate(self.required)]
         numbered = sorted((place, index) for place, index in places if place is not None)
-        for (place, index), (next_place, next_index) in zip(numbered, numbered[1:], strict=False):
+        for (place, index), (next_place, next_index) in itertools.pairwise(numbered):
             if place < next_place:
                 before[next_index] = index
         return before

@@ -6,14 +6,17 @@ A configuration is (frontier, mask, state, used): see `porcupine.problem` for th
 interned integer, and `used` is the mask of unknown operations that were assumed to have happened. From it:
 
 1. *Close*: place every enabled operation that never changes any state (a read, a refused compare), and move
-   the frontier over what is placed. Placing such an operation early never takes a possibility away, so there is
-   nothing to branch on. (A write of the value that is there already is another matter: later it may be needed.)
+   the frontier over what is placed. Placing such an operation early never takes a possibility away, so there
+   is nothing to branch on. (A write of the value that is there already is another matter: later it may be
+   needed.)
 2. If the frontier passed the last operation, the order is found.
-3. If the closed configuration was met before, give it up. Met before with fewer unknown operations used counts
-   too: whatever can follow here can follow there, because unused unknown operations never have to be used.
-4. Branch on the enabled operations, the one whose interval ends first first; of interchangeable ones only that.
-5. Then on unknown operations, and only where using one makes a difference *now*: where some operation that may
-   come next is accepted only after it, or leads somewhere else than without it, or than before it. Take a
+3. If the closed configuration was met before, give it up. Met before with fewer unknown operations used
+   counts too: whatever can follow here can follow there, because unused unknown operations never have to be
+   used.
+4. Branch on the enabled operations, the one whose interval ends first first; of interchangeable ones only
+that.
+5. Then on unknown operations, and only where using one makes a difference *now*: where some operation that
+   may come next is accepted only after it, or leads somewhere else than without it, or than before it. Take a
    shortest order with its unknown operations as late as possible: an unknown operation that the next one
    ignores could be left out or moved behind it.
 
@@ -246,7 +249,7 @@ class _Search:
             if member == len(group.members) or group.calls[member] > end:
                 continue
             step = interned.step(state, group.kind)
-            if step == REJECTED or step == state:
+            if step in (REJECTED, state):
                 continue
             for following in (step,) if isinstance(step, int) else step:
                 if not problem.reductions.pool or self._matters(frontier, mask, state, group, following):
@@ -359,9 +362,7 @@ class _Search:
         dead_ends = []
         for mask, state in self.best_ends:
             pending = tuple(
-                problem.required[index]
-                for index in problem.layer(self.best)
-                if not mask & problem.bit[index]
+                problem.required[index] for index in problem.layer(self.best) if not mask & problem.bit[index]
             )
             dead_ends.append(DeadEnd(self.interned.states[state], pending))
         frontier = problem.required[self.best] if 0 <= self.best < self.count else None

@@ -19,7 +19,8 @@ from typing import Any
 
 from porcupine.history import Operation, Outcome
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model
-from porcupine.search import Budget, Clock, Reductions, Verdict, search
+from porcupine.problem import Reductions
+from porcupine.search import Budget, Clock, Verdict, search
 from porcupine.search import Outcome as Found
 
 

@@ -37,8 +37,8 @@ ROUNDS = 4
 
 @dataclass(slots=True)
 class Intervals:
-    """For each operation: effect lies in [low, high]; `required` is False for unknown ones that may be skipped,
-    `dropped` True for those that cannot matter."""
+    """For each operation: effect lies in [low, high]; `required` is False for unknown ones that may be
+    skipped, `dropped` True for those that cannot matter."""
 
     low: list[float]
     high: list[float]
@@ -84,7 +84,9 @@ class _Groups:
     reads: list[Hashable] = field(init=False)
     writes: list[Hashable] = field(init=False)
     writer: dict[Hashable, int] = field(init=False)  # of unique tokens
-    readers: dict[Hashable, list[int]] = field(init=False)  # required readers, of unique tokens and the initial one
+    readers: dict[Hashable, list[int]] = field(
+        init=False
+    )  # required readers, of unique tokens and the initial one
 
     def __post_init__(self) -> None:
         self.reads = [self.model.reads(operation) for operation in self.operations]

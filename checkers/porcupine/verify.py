@@ -36,7 +36,9 @@ def verify(operations: Sequence[Operation], order: Sequence[Operation], model: M
     earliest_return = float("inf")
     for operation in reversed(order):
         if operation.call_time_ns > earliest_return:
-            raise CertificateError(f"an operation that returned before its call is placed after {operation!r}")
+            raise CertificateError(
+                f"an operation that returned before its call is placed after {operation!r}"
+            )
         if operation.is_ok and operation.return_time_ns is not None:
             earliest_return = min(earliest_return, operation.return_time_ns)
 

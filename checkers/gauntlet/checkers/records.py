@@ -46,7 +46,12 @@ def decode(record: Record) -> tuple[Hashable, Hashable]:
         case "put":
             call = (op, _text("key", key), _text("value", args["value"]))
         case "cas":
-            call = (op, _text("key", key), _integer("expected", args["expected"]), _text("value", args["value"]))
+            call = (
+                op,
+                _text("key", key),
+                _integer("expected", args["expected"]),
+                _text("value", args["value"]),
+            )
         case _:
             return (op, frozen(key), frozen(args)), frozen(record.get("response"))
     return call, _answer(record.get("response"))
@@ -57,9 +62,7 @@ def _answer(response: object) -> Answer | None:
         return None
     if not isinstance(response, Mapping):
         raise ValueError(f"response is {response!r}, not an object or null")
-    numbers = {
-        name: _integer(name, response[name]) for name in _INTEGERS if response.get(name) is not None
-    }
+    numbers = {name: _integer(name, response[name]) for name in _INTEGERS if response.get(name) is not None}
     value, succeeded = response.get("value"), response.get("succeeded")
     if value is not None:
         _text("value", value)

@@ -2,8 +2,8 @@
 
 What etcd promises about one key, seen through put, get, delete and compare-and-swap on mod_revision:
 
-1. An effective write takes the store's next revision, which becomes the key's mod_revision and the revision in
-   the answer's header; so on one key, in the order of effects, those revisions grow.
+1. An effective write takes the store's next revision, which becomes the key's mod_revision and the revision
+   in the answer's header; so on one key, in the order of effects, those revisions grow.
 2. A get answers the value and mod_revision of the last effective write, or that the key is absent.
 3. A delete tells how many keys it removed, 0 or 1; where it removed nothing it took no revision.
 4. A compare-and-swap succeeds exactly when the key's mod_revision is the expected one (0: the key is absent),
@@ -113,17 +113,25 @@ class Revisions(_KeyModel):
 
     name = "etcd-register"
 
-    def __init__(self, learned: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, learned: Mapping[str, int] | None = None, written: frozenset[int] = frozenset({ABSENT})
+    ) -> None:
         self.learned = learned or {}
+        self.written = written
 
     def for_part(self, operations: Sequence[Operation]) -> Revisions:
-        """Learn which revision a write of unknown outcome got, from whoever saw its value."""
+        """Learn which revision a write of unknown outcome got, from whoever saw its value, and which
+        revisions have a known write."""
         learned: dict[str, int] = {}
+        written = {ABSENT}
         for operation in operations:
             seen = observed(operation)
             if seen is not None and seen[0] is not None:
                 learned.setdefault(seen[0], seen[1])
-        return Revisions(learned)
+            revision = answer_of(operation).revision
+            if effective(operation) and revision is not None:
+                written.add(revision)
+        return Revisions(learned, frozenset(written | set(learned.values())))
 
     def init(self) -> Key:
         return Key(None, ABSENT, 0)
@@ -151,7 +159,7 @@ class Revisions(_KeyModel):
         return self._write(state, value, answer.revision)
 
     def _same(self, state: Key, answer: Answer) -> Key | Rejected:
-        got = (answer.value, answer.mod_revision)
+        got = (answer.value, answer.mod_revision or ABSENT)
         if got == (state.value, state.mod_revision):
             return state
         return Rejected("the key holds something else", self._show(state), _show(*got))
@@ -175,7 +183,9 @@ class Revisions(_KeyModel):
         if op == "delete":
             return Key(None, ABSENT, state.floor)
         if op == "cas" and not _may_be(state, expected):
-            return Rejected("it can only have swapped the expected mod_revision", expected, state.mod_revision)
+            return Rejected(
+                "it can only have swapped the expected mod_revision", expected, state.mod_revision
+            )
         return self._write(state, value, self.learned.get(value or ""))
 
     def initial_token(self) -> Hashable:
@@ -195,17 +205,21 @@ class Revisions(_KeyModel):
         op, _, expected = parts_of(operation)
         answer = answer_of(operation)
         if operation.is_unknown:
-            return expected if op == "cas" else NOTHING
+            return self._compared(expected) if op == "cas" else NOTHING
         match op:
             case "get":
-                return answer.mod_revision
+                return answer.mod_revision or ABSENT
             case "delete":
                 return ANYTHING if answer.deleted else ABSENT
             case "cas" if answer.succeeded:
-                return expected
+                return self._compared(expected)
             case "cas":
                 return ANYTHING if answer.mod_revision is None else answer.mod_revision
         return NOTHING
+
+    def _compared(self, expected: int | None) -> Hashable:
+        """A revision that no known write has may be that of a write of unknown outcome: any of them."""
+        return expected if expected in self.written else ANYTHING
 
     def sequence(self, operation: Operation) -> int | None:
         return answer_of(operation).revision if effective(operation) else None
@@ -315,7 +329,7 @@ class Values(_KeyModel):
         op, _, expected = parts_of(operation)
         answer = answer_of(operation)
         if op == "cas" and (operation.is_unknown or answer.succeeded):
-            return self.stands_for[expected] if expected in self.stands_for else ANYTHING
+            return ANYTHING if expected is None else self.stands_for.get(expected, ANYTHING)
         if operation.is_unknown:
             return NOTHING
         match op:

@@ -17,7 +17,8 @@ EXIT_CODES: Mapping[Verdict, int] = {Verdict.VALID: 0, Verdict.INVALID: 1, Verdi
 
 @dataclass(slots=True)
 class CheckResult:
-    """`summary` is one sentence; `details` are numbers and lists for tables; `explanation` says why it failed.
+    """`summary` is one sentence; `details` are numbers and lists for tables; `explanation` says why it
+    failed.
 
     An explanation is an object with at least ``label``, ``text`` and ``operations`` (ids of the history's
     operations, the contradicting ones), and mostly ``expectations`` and ``shrunk`` (see `explained`).

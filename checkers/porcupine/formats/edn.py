@@ -1,8 +1,8 @@
 """The part of EDN (extensible data notation, as Clojure prints it) that recorded histories use.
 
-Values become Python's: nil None, true and false, integers and floats, strings str, keywords `Keyword`, vectors
-and lists tuple, maps dict, sets frozenset. Tags (``#inst``, ``#jepsen...``) are read and left out. Commas are
-space and ``;`` begins a comment, as in Clojure.
+Values become Python's: nil None, true and false, integers and floats, strings str, keywords `Keyword`,
+vectors and lists tuple, maps dict, sets frozenset. Tags (``#inst``, ``#jepsen...``) are read and left out.
+Commas are space and ``;`` begins a comment, as in Clojure.
 """
 
 from __future__ import annotations

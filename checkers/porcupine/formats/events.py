@@ -1,8 +1,9 @@
-"""From a list of events (invoke, ok, fail, info by process) to operations: what Jepsen and its relatives record.
+"""From a list of events (invoke, ok, fail, info by process) to operations: what Jepsen and its relatives
+record.
 
 There are no clock times in these logs; the position of an event is its time, which is exactly the order that
-was recorded. A process whose operation ended in ``info`` is never used again; an operation that never ended is
-of unknown outcome as well.
+was recorded. A process whose operation ended in ``info`` is never used again; an operation that never ended
+is of unknown outcome as well.
 """
 
 from __future__ import annotations

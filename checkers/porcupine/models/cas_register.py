@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from porcupine.history import Operation
-from porcupine.model import ANYTHING, NOTHING, Rejected
+from porcupine.model import ANYTHING, Rejected
 from porcupine.models.register import Register
 
 

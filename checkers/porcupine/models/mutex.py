@@ -1,8 +1,8 @@
 """Mutual exclusion: a mutex, and a mutex that hands out fencing tokens.
 
-Calls: ``("acquire",)`` and ``("release",)``. The holder is the client, so the models look at it. An operation of
-unknown outcome may have taken or freed the lock. With fencing an acquire is answered by its token, and each
-token is greater than every one before: a token that does not grow protects nothing.
+Calls: ``("acquire",)`` and ``("release",)``. The holder is the client, so the models look at it. An
+operation of unknown outcome may have taken or freed the lock. With fencing an acquire is answered by its
+token, and each token is greater than every one before: a token that does not grow protects nothing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A first-in first-out queue. Calls: ``("enqueue", element)`` and ``("dequeue",)`` answered by the oldest element,
-or by None when the queue is empty (so None cannot be an element)."""
+"""A first-in first-out queue. Calls: ``("enqueue", element)`` and ``("dequeue",)`` answered by the oldest
+element, or by None when the queue is empty (so None cannot be an element)."""
 
 from __future__ import annotations
 

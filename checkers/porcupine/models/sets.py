@@ -1,5 +1,6 @@
-"""A set. Calls: ``("add", element)``, ``("remove", element)`` answered by whether it was there (or by nothing),
-``("contains", element)`` answered by a bool, ``("read",)`` answered by a frozenset of all elements."""
+"""A set. Calls: ``("add", element)``, ``("remove", element)`` answered by whether it was there (or by
+nothing), ``("contains", element)`` answered by a bool, ``("read",)`` answered by a frozenset of all
+elements."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ class Set(Model[Elements]):
             case ("remove", element):
                 there = element in state
                 if operation.is_ok and operation.response is not None and operation.response != there:
-                    return Rejected("remove told wrongly whether the element was there", there, operation.response)
+                    return Rejected(
+                        "remove told wrongly whether the element was there", there, operation.response
+                    )
                 return state - {element}
             case ("contains", element):
                 if operation.is_unknown or operation.response == (element in state):

@@ -166,6 +166,11 @@ class Node:
         return self.leader == self.config.member_id
 
     @property
+    def leads(self) -> bool:
+        """Leader, and in charge: it has applied an entry of its own term."""
+        return self.is_leader and self.machine.lessor.is_primary
+
+    @property
     def term(self) -> int:
         return self.raft.term
 

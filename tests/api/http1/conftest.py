@@ -61,7 +61,9 @@ def serve() -> ServerMaker:
         finally:
             server.close()
             for protocol in protocols:
-                protocol.transport.abort()
+                # One whose TLS handshake failed never got a transport.
+                if (transport := vars(protocol).get("transport")) is not None:
+                    transport.abort()
             await server.wait_closed()
             await asyncio.sleep(0)
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.message import Message
-
 from gauntlet.api.messages import services
+from google.protobuf.message import Message
 
 RELEASE = "3.7.1"
 START_SECONDS = 30.0

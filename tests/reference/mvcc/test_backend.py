@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from gauntlet.reference.backend import (
+    BUCKETS,
+    KEY,
+    LEASE,
+    META,
+    Backend,
+    CorruptDumpError,
+    MemoryBackend,
+    dump,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-
-from gauntlet.reference.backend import BUCKETS, KEY, LEASE, META, Backend, CorruptDumpError, MemoryBackend, dump
 
 
 def filled(pairs: dict[bytes, bytes]) -> MemoryBackend:

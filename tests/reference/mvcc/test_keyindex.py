@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gauntlet.reference.mvcc import revision
 from gauntlet.reference.mvcc.keyindex import KeyIndex
 

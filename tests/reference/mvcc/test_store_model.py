@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import mvccpb
@@ -16,6 +12,9 @@ from gauntlet.reference.backend import KEY, META, MemoryBackend
 from gauntlet.reference.mvcc import revision
 from gauntlet.reference.mvcc.compaction import CompactionJob
 from gauntlet.reference.mvcc.store import Store
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 KEYS = [b"a", b"aa", b"b", b"b\x00", b"c", b"\xff"]
 
@@ -157,6 +156,8 @@ class StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """A restart in the middle of anything: what was there stays, an open compaction is taken up."""
         before = self.store.hash()
+        if self.store.compactions and self.compacted == 0:
+            self.compacted = -1  # nothing is before revision 0, so upstream does not take that up again
         self.store = copy_of(self.store)
         assert self.store.hash() == before
         if self.store.compactions:
@@ -199,8 +200,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert found == {main: told for main, told in self.events.items() if main > self.compacted}
 
 
-StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
 TestStore = StoreMachine.TestCase
+
+
+@pytest.mark.slow
+def test_store_for_long() -> None:
+    run_state_machine_as_test(
+        StoreMachine, settings=settings(max_examples=300, stateful_step_count=50, deadline=None)
+    )
 
 
 def history(store: Store, count: int) -> None:
@@ -321,8 +329,9 @@ def test_a_step_is_bounded() -> None:
     store = Store(MemoryBackend())
     history(store, 500)
     job = store.compact(400)
+    before = store.backend.count(KEY)
     steps = 1
     while not job.step(10):
         steps += 1
     assert steps >= 400 // 10
-    assert job.deleted == 400 - 1 + 80 - len(store.backend.range(KEY, b"", revision.bound_after(400)))
+    assert job.deleted == before - store.backend.count(KEY) > 400

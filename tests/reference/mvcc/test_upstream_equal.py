@@ -9,8 +9,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
-
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import mvccpb
@@ -18,6 +16,7 @@ from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.mvcc import operations
 from gauntlet.reference.mvcc.store import Store
 from gauntlet.reference.mvcc.watch import Watcher, WatchHub
+from google.protobuf.message import Message
 
 pytestmark = [pytest.mark.upstream, pytest.mark.slow]
 
@@ -56,7 +55,7 @@ class Generator:
 
     def a_revision(self) -> int:
         if self.random.random() < 0.1:
-            return self.random.choice([-1, -7, 1, self.revision + 1, 1 << 62])
+            return self.random.choice([-1, -7, 0, 1, self.revision + 1, 1 << 62])
         return self.random.randint(max(1, self.revision - 60), self.revision)
 
     def flag(self, chance: float) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference import membership
 from gauntlet.reference.apply import Applied, StateMachine

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from gauntlet.api import errors
 from gauntlet.api.messages import etcdserverpb as pb
 

@@ -490,6 +490,7 @@ class Connection(Outflow):
             elif name == Setting.HEADER_TABLE_SIZE:
                 self.forget_table()
         self.write(frames.SETTINGS_ACK)
+        self.pump()
 
     def _push_promise(self, stream_id: int, flags: int, payload: bytes) -> None:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client cannot promise")

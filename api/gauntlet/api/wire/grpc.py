@@ -20,8 +20,6 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
-
 from gauntlet.api.errors import RpcError
 from gauntlet.api.wire import status
 from gauntlet.api.wire.connection import Connection
@@ -29,12 +27,21 @@ from gauntlet.api.wire.hpack_cache import Head
 from gauntlet.api.wire.limits import Limits
 from gauntlet.api.wire.outflow import Block, Stream
 from gauntlet.api.wire.types import Answer, Context, Method, ServerStream, StreamReceiver
+from google.protobuf.message import DecodeError, Message
 
 _PREFIX = Struct(">BI")
 _prefix_of = _PREFIX.unpack_from
 _OK = status.trailers(0, "")
 _HIDDEN = frozenset(
-    ("content-type", "grpc-message-type", "grpc-encoding", "grpc-message", "grpc-status", "grpc-timeout", "te")
+    (
+        "content-type",
+        "grpc-message-type",
+        "grpc-encoding",
+        "grpc-message",
+        "grpc-status",
+        "grpc-timeout",
+        "te",
+    )
 )
 
 HOLD_BACKLOG = 1 << 20
@@ -177,12 +184,16 @@ class Dispatcher:
         subtype = status.content_subtype(metadata.get("content-type", ""))
         if subtype is None:
             if self._http is None:
-                text = f"invalid gRPC request content-type {status.go_quote(metadata.get('content-type', ''))}"
+                text = (
+                    f"invalid gRPC request content-type {status.go_quote(metadata.get('content-type', ''))}"
+                )
                 route.refusal = status.trailers_only(3, text, "", 415)
             return route
         route.subtype = subtype
         if head.method != "POST":
-            text = f"Received a HEADERS frame with :method {status.go_quote(head.method)} which should be POST"
+            text = (
+                f"Received a HEADERS frame with :method {status.go_quote(head.method)} which should be POST"
+            )
             route.refusal = status.trailers_only(13, text, subtype, 405)
             return route
         encoding = metadata.get("grpc-encoding", "identity")

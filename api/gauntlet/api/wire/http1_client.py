@@ -337,6 +337,10 @@ class HttpClientConnection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        if self._sink is None:
+            # An answer nobody asked for came together with one that was.
+            self._transport.abort()
+            self.closed = True
         self._headers = {}
         self._head_bytes = 0
         self._status = 0

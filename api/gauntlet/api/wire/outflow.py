@@ -351,7 +351,10 @@ class Outflow:
         return True
 
     def change_peer_window(self, window: int) -> bool:
-        """The peer changed its INITIAL_WINDOW_SIZE: every open stream's window moves along, even below 0."""
+        """The peer changed its INITIAL_WINDOW_SIZE: every open stream's window moves along, even below 0.
+
+        False if a window passes 2^31 - 1. The caller pumps, once the change is acknowledged.
+        """
         change = window - self.peer_window
         self.peer_window = window
         for stream in self.streams.values():
@@ -360,8 +363,6 @@ class Outflow:
                 return False
             if change > 0 and stream.pending_bytes:
                 self.waiting[stream] = None
-        if self.waiting:
-            self.pump()
         return True
 
     def forget_table(self) -> None:

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
-
 from gauntlet.api.errors import RpcError
+from google.protobuf.message import Message
 
 EMPTY_METADATA: Mapping[str, str] = MappingProxyType({})
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import membershippb
 from gauntlet.api.wire.limits import Limits
-from gauntlet.api.wire.server import Server, bind
+from gauntlet.api.wire.server import Server
 from gauntlet.reference.apply import Applied, Frozen, StateMachine
 from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.lease import min_ttl
@@ -32,7 +34,9 @@ from gauntlet.reference.server.ids import RequestIds
 from gauntlet.reference.server.leader import LeaderClient, serve_leases
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.methods import Api
+from gauntlet.reference.server.peers.endpoints import MemberInfo
 from gauntlet.reference.server.peers.transport import PeerTransport
+from gauntlet.reference.server.versions import VersionMonitor
 from gauntlet.reference.server.writer import DiskWriter
 
 T = TypeVar("T")
@@ -70,9 +74,11 @@ class Member:
             loop=self._loop,
             handler=self,
             version=VERSION,
+            view=self,
         )
         self.node = self._make_node(boot)
         self._leader = LeaderClient(self.node, self._loop)
+        self._versions = VersionMonitor(self.node, VERSION)
         self._api = Api(self.node, self._leader, config)
         serve_leases(self._peers.routes, self._api.leases)
         self._client_server = Server(
@@ -142,10 +148,6 @@ class Member:
             RequestIds(self.member_id, time.time_ns() // 1_000_000),
             self.wake,
         )
-        if config.advance_election and len(config.initial_cluster) == 1:
-            # Nobody else can lead: no need to wait for them.
-            for _ in range(config.election_ticks - 1):
-                raft.tick()
         return node
 
     def _raft_log(self, level: str, line: str) -> None:
@@ -155,15 +157,19 @@ class Member:
 
     async def start(self) -> None:
         """Binds, joins, and serves. OSError names the address that cannot be bound."""
-        client_sockets = [bind(url) for url in self.config.listen_client_urls]
+        for url in self.config.listen_client_urls:
+            check_free(url)
         for url in self.config.listen_peer_urls:
             await self._peer_server.listen(url)
         await self._peers.start()
+        self._turn()
+        if self.config.advance_election and self.node.machine.conf_state.voters == [self.member_id]:
+            # Nobody else can lead: no need to wait for them.
+            self.node.raft.campaign()
         self._tick()
-        self.wake()
         await self._publish()
-        for url, sock in zip(self.config.listen_client_urls, client_sockets, strict=True):
-            await self._client_server.listen(url, sock=sock)
+        for url in self.config.listen_client_urls:
+            await self._client_server.listen(url)
             self.log.info("serving client traffic insecurely", address=url)
         self.log.info("ready to serve client requests")
 
@@ -178,6 +184,7 @@ class Member:
         await self._client_server.close(0.5)
         await self._peers.stop()
         await self._peer_server.close(0.1)
+        await self._versions.close()
         await self._leader.close()
         await self._writer.close()
         self._disk.close()
@@ -227,6 +234,7 @@ class Member:
         self._tick_handle = self._loop.call_later(self.config.tick_seconds, self._tick)
         self.node.tick()
         self._api.watches.tick()
+        self._versions.tick()
         self.wake()
 
     def _turn(self) -> None:
@@ -307,6 +315,34 @@ class Member:
 
     def is_removed(self, member_id: int) -> bool:
         return self.node.machine.cluster.is_removed(member_id)
+
+    # What the peers' HTTP pages show (ClusterView).
+
+    def members(self) -> list[MemberInfo]:
+        return [
+            MemberInfo(member.id, member.peer_urls, member.name, member.client_urls, member.is_learner)
+            for member in self.node.machine.cluster.members()
+        ]
+
+    def cluster_version(self) -> str | None:
+        return self.node.machine.cluster.version
+
+    def storage_version(self) -> str | None:
+        return self.node.machine.cluster.version
+
+
+def check_free(url: str) -> None:
+    """OSError when the URL's port is taken: clients are served only once the member has joined, but a port
+    that cannot be had should be known at once."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("http"):
+        family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((parts.hostname or "", parts.port or 0))
+            except OSError as error:
+                raise OSError(error.errno, f"cannot listen on {url}: {error.strerror}") from error
 
 
 def settle(future: asyncio.Future[T], result: T) -> None:

@@ -1,0 +1,120 @@
+"""Linearizability of the register workload, per key, twice: by value and revision, and by value alone.
+
+The two verdicts together tell what is wrong: when the values alone can be explained, the revisions are at
+fault. Both must be valid for the check to be; serializable reads are left out, since real time does not bind
+them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from gauntlet.checkers.records import Run, is_serializable
+from gauntlet.checkers.register import Revisions, Values, parts_of
+from gauntlet.checkers.verdict import CheckResult
+from porcupine.checking import Result, check, worst
+from porcupine.explain import Explanation
+from porcupine.history import Operation
+from porcupine.model import Model
+from porcupine.search import Budget, Verdict
+
+NAME = "linearizable"
+
+
+def check_linearizable(run: Run) -> CheckResult:
+    """Valid, invalid or unknown for all keys together. HistoryError or ValueError for what is no history of
+    it."""
+    operations = [operation for operation in run.history if not is_serializable(operation)]
+    twice = _written_twice(operations)
+    if twice is not None:
+        summary = (
+            f"the value {twice[1]!r} was written to {twice[0]} more than once; this check needs unique values"
+        )
+        return CheckResult(NAME, Verdict.UNKNOWN, summary)
+    if not any(operation.is_ok for operation in operations):
+        return CheckResult(NAME, Verdict.UNKNOWN, "no operation was answered: there is nothing to check")
+    by_revision = _run(operations, Revisions(), run)
+    by_value = _run(operations, Values(), run)
+    verdict = worst((by_revision.verdict, by_value.verdict))
+    failing = next((each for each in (by_revision, by_value) if each.verdict is Verdict.INVALID), None)
+    details = {"by_revision": _details(by_revision), "by_value": _details(by_value)}
+    explanation = None
+    if failing is not None and failing.explanation is not None:
+        explanation = explained(failing.explanation)
+        explanation["values_alone"] = by_value.verdict.value
+    return CheckResult(NAME, verdict, _summary(verdict, by_revision, by_value), details, explanation)
+
+
+def _run(operations: Sequence[Operation], model: Model[Any], run: Run) -> Result:
+    seconds = run.seconds / 2 if run.clock is not None and run.seconds is not None else None
+    return check(operations, model, budget=Budget(seconds=seconds), clock=run.clock)
+
+
+def _written_twice(operations: Sequence[Operation]) -> tuple[str, str] | None:
+    counts: Counter[tuple[str, str]] = Counter()
+    for operation in operations:
+        _, value, _ = parts_of(operation)
+        if value is not None and isinstance(operation.call, tuple):
+            counts[operation.call[1], value] += 1
+    return next((key for key, count in counts.items() if count > 1), None)
+
+
+def _summary(verdict: Verdict, by_revision: Result, by_value: Result) -> str:
+    keys = len(by_revision.parts)
+    if verdict is Verdict.VALID:
+        count = by_revision.stats.operations
+        return f"{count} operations on {keys} keys have an order that explains every answer"
+    if verdict is Verdict.UNKNOWN:
+        return f"not decided: {by_revision.reason or by_value.reason}"
+    failing = by_revision if by_revision.verdict is Verdict.INVALID else by_value
+    label = failing.explanation.label if failing.explanation is not None else "no order"
+    which = ", ".join(str(part.key) for part in failing.failed[:3])
+    more = f" and {len(failing.failed) - 3} more" if len(failing.failed) > 3 else ""
+    if by_value.verdict is Verdict.VALID:
+        return f"{label} on {which}{more}; the values alone could be explained, the revisions cannot"
+    return f"{label} on {which}{more}"
+
+
+def _details(result: Result) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict.value,
+        "operations": result.stats.operations,
+        "configurations": result.stats.configurations,
+        "steps": result.stats.steps,
+        "reason": result.reason,
+        "keys": {
+            str(part.key): {
+                "verdict": part.verdict.value,
+                "operations": len(part.operations),
+                "explained_operations": len(part.order),
+            }
+            for part in result.parts
+        },
+        "explanations": [
+            explained(part.explanation) for part in result.parts if part.explanation is not None
+        ],
+    }
+
+
+def explained(explanation: Explanation) -> dict[str, Any]:
+    """An explanation of porcupine as JSON: operations by their ids."""
+    return {
+        "label": explanation.label,
+        "text": explanation.text,
+        "operations": [operation.id for operation in explanation.operations],
+        "expectations": [
+            {
+                "operation": each.operation.id,
+                "description": each.description,
+                "reason": each.reason,
+                "expected": each.expected,
+                "got": each.got,
+            }
+            for each in explanation.expectations
+        ],
+        "shrunk": [operation.id for operation in explanation.shrunk],
+        "explained_operations": explanation.placed,
+        "part": None if explanation.part is None else str(explanation.part),
+    }
