@@ -78,7 +78,7 @@ def check(
         result.parts.append(part)
         result.stats.add(found.stats)
         if found.verdict is Verdict.VALID:
-            verify(operations, found.order, model)
+            verify(operations, found.order, own)
         elif found.verdict is Verdict.UNKNOWN and not result.reason:
             result.reason = found.reason
     result.verdict = worst(part.verdict for part in result.parts)

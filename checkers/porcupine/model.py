@@ -111,9 +111,8 @@ class Model(Generic[S]):
         return {None: operations}
 
     def for_part(self, operations: Sequence[Operation]) -> Model[S]:
-        """The model for one part, when looking at the whole of it first teaches something (which revision a
-        value of unknown outcome got, who wrote what). It must accept exactly the orders that this one
-        accepts.
+        """The model to check one part with, when looking at the whole of it first teaches something: which
+        revision a write of unknown outcome got, which writes a value was put together from.
         """
         return self
 

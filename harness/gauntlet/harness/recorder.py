@@ -2,8 +2,9 @@
 
 Rules: one attempt per operation; every operation has a deadline; the call time is taken before the request
 leaves and the return time after the answer arrived, so that an operation's true moment lies between them;
-an error that leaves open whether the operation happened is recorded as unknown. A get has no effect, so an
-error of any kind makes it failed.
+an error that leaves open whether the operation happened is recorded as unknown. An operation that only reads
+has no effect, so an error of any kind makes it failed. An operation that is cut off because the run stops is
+recorded like one whose answer was lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 from gauntlet.api.errors import RpcError
 from gauntlet.harness.rundir import LineWriter
 from gauntlet.workloads.base import Invocation, Session, Workload
+
+REST = 0.1  # seconds that a client rests after an operation that failed
 
 
 class RunClock:
@@ -90,7 +93,7 @@ class Recorder:
             "error": None,
         }
         try:
-            record["response"] = await workload.execute(session, invocation, self._timeout)
+            record["response"] = await workload.execute(client, session, invocation, self._timeout)
             record["outcome"] = "ok"
         except RpcError as error:
             if error.definite:
@@ -115,9 +118,14 @@ async def run_client(
     pace: Pace,
     going_on: Callable[[], bool],
 ) -> None:
-    """One client's life: an operation at a time, at the common pace, until told to stop."""
+    """One client's life: an operation at a time, at the common pace, until told to stop.
+
+    After an operation that failed it rests: a member that is down refuses at once, and its clients would take
+    the turns of those that can get something done.
+    """
     while going_on():
         await pace.wait()
         if not going_on():
             return
-        await recorder.operate(workload, session, client, member, workload.next(client))
+        if not await recorder.operate(workload, session, client, member, workload.next(client)):
+            await asyncio.sleep(REST)

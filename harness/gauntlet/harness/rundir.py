@@ -4,23 +4,27 @@
     history.jsonl   one operation a line, in the order of their ends
     faults.jsonl    one fault a line: when, on whom, and the evidence that it bit
     leaders.jsonl   who led when
+    members.json    what became of the members: versions, those that ended by themselves, their hashes at the end
     members/        data directories and logs of the members, where we ran them
     results.json    the verdict; report.html shows it
 
-`state` goes from running to complete, or to interrupted when the run was stopped early with its history
-whole. plan.json and results.json are replaced in one step, so neither is ever half there.
+`state` goes from running to one of
+    complete        everything that was planned happened
+    interrupted     stopped early, the history is whole up to that moment
+    failed          the harness could not go on; `error` says why; nobody judges such a run
+plan.json, members.json and results.json are replaced in one step, so none of them is ever half there.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
+RUNNING, COMPLETE, INTERRUPTED, FAILED = "running", "complete", "interrupted", "failed"
 
 
 class RunDirectoryError(Exception):
@@ -48,6 +52,10 @@ class RunDirectory:
         return self.path / "leaders.jsonl"
 
     @property
+    def members_file(self) -> Path:
+        return self.path / "members.json"
+
+    @property
     def results_file(self) -> Path:
         return self.path / "results.json"
 
@@ -56,17 +64,24 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def crash_file(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
     def members(self) -> Path:
         return self.path / "members"
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
         """A new directory; RunDirectoryError where there is something already."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunDirectoryError(f"{path} exists and is not empty")
         try:
+            if path.is_symlink() or path.exists():
+                if not path.is_dir():
+                    raise RunDirectoryError(f"{path} exists and is not a directory")
+                if any(path.iterdir()):
+                    raise RunDirectoryError(f"{path} exists and is not empty")
             path.mkdir(parents=True, exist_ok=True)
-            run = cls(path)
+            run = cls(path.resolve())
             run.members.mkdir()
         except OSError as error:
             raise RunDirectoryError(f"cannot make the run directory {path}: {error.strerror}") from error
@@ -74,31 +89,43 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """A finished or interrupted run; RunDirectoryError says what is missing."""
-        run = cls(path)
+        """A complete or interrupted run; RunDirectoryError says what is missing."""
         if not path.is_dir():
-            raise RunDirectoryError(f"{path} is not a directory")
+            raise RunDirectoryError(
+                f"{path} is not a directory" if path.exists() else f"{path} does not exist"
+            )
+        run = cls(path.resolve())
         for file in (run.plan_file, run.history_file):
             if not file.is_file():
                 raise RunDirectoryError(f"{path} is not a run directory: it has no {file.name}")
-        state = run.read_plan().get("state")
+        plan = run.read_plan()
+        state = plan.get("state")
+        if state == FAILED:
+            raise RunDirectoryError(f"{path} holds a run that failed: {plan.get('error', 'no reason given')}")
         if state not in (COMPLETE, INTERRUPTED):
-            raise RunDirectoryError(f"{path} holds a run that never ended (state {state!r})")
+            raise RunDirectoryError(f"{path} holds a run that has not ended (state {state!r})")
         return run
 
     def read_plan(self) -> dict[str, Any]:
-        try:
-            plan = json.loads(self.plan_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"cannot read {self.plan_file}: {error}") from error
-        if not isinstance(plan, dict):
-            raise RunDirectoryError(f"{self.plan_file} is not a JSON object")
-        return plan
+        return _read(self.plan_file)
 
-    def write_plan(self, plan: dict[str, Any]) -> None:
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
         _replace(self.plan_file, plan)
 
-    def write_results(self, results: dict[str, Any]) -> None:
+    def update_plan(self, **changes: Any) -> None:
+        self.write_plan({**self.read_plan(), **changes})
+
+    def read_members(self) -> dict[str, Any]:
+        """What became of the members; empty for a run that never came so far."""
+        return _read(self.members_file) if self.members_file.exists() else {}
+
+    def write_members(self, members: Mapping[str, Any]) -> None:
+        _replace(self.members_file, members)
+
+    def read_results(self) -> dict[str, Any]:
+        return _read(self.results_file)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
         _replace(self.results_file, results)
 
     def faults(self) -> list[dict[str, Any]]:
@@ -108,10 +135,10 @@ class RunDirectory:
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON-lines file; RunDirectoryError names the first broken line by its number."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    value = json.loads(line)
+                    value = json.loads(line.decode("utf-8"))
                 except ValueError as error:
                     raise RunDirectoryError(f"{path}: line {number}: not JSON ({error})") from error
                 if not isinstance(value, dict):
@@ -122,24 +149,38 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class LineWriter:
-    """Appends JSON objects, one a line; every line is handed to the system whole."""
+    """Appends JSON objects, one a line. `close` returns when they are on the disk."""
 
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1 << 16)
 
-    def write(self, value: dict[str, Any]) -> None:
+    def write(self, value: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(value, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
         self._file.flush()
 
     def close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Safe to call twice."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
 
 
-def _replace(path: Path, value: dict[str, Any]) -> None:
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RunDirectoryError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RunDirectoryError(f"{path} is not a JSON object")
+    return value
+
+
+def _replace(path: Path, value: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=2)

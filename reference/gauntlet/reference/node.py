@@ -158,6 +158,7 @@ class Node:
         self._transfers: list[tuple[int, float, Release]] = []
         self._leaderless_since: float | None = clock()
         self._stopped = False
+        self._tell_peers()
 
     # What others ask of the member.
 
@@ -494,10 +495,13 @@ class Node:
         self.machine.load(snapshot.data)
         self._snapshot_index = snapshot.index
         self.commit_index = max(self.commit_index, snapshot.index)
-        self._peers.replace(
-            {m.id: m.peer_urls for m in self.machine.cluster.members() if m.id != self.config.member_id}
-        )
+        self._tell_peers()
         self._release_applied()
+
+    def _tell_peers(self) -> None:
+        """The members of a snapshot are the peers: the entries that added them are not applied again."""
+        others = (m for m in self.machine.cluster.members() if m.id != self.config.member_id)
+        self._peers.replace({member.id: member.peer_urls for member in others})
 
     def _request_snapshot(self) -> None:
         due = self.machine.applied_index - self._snapshot_index >= self.config.snapshot_count

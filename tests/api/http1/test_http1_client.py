@@ -144,6 +144,14 @@ def test_a_refused_dial_is_known_not_to_have_been_sent() -> None:
     asyncio.run(go())
 
 
+def test_a_host_that_cannot_exist_is_a_failed_dial() -> None:
+    async def go() -> None:
+        with pytest.raises(NotSentError):
+            await HttpClientPool(f"http://{'a' * 100}.invalid:1").fetch("GET", "/")
+
+    asyncio.run(go())
+
+
 def test_a_dial_into_the_void_times_out() -> None:
     async def go() -> None:
         with socket.socket() as held:

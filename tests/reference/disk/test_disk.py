@@ -108,9 +108,7 @@ def test_segments_are_cut_and_read_through(open_disk: OpenDisk, disk: FileDisk) 
         assert pair is not None
         # Every segment is complete in itself: a reader may start there with a snapshot.
         replay = wal.Replay(pair[1] - 1, 1)
-        for record in wal.SegmentReader(
-            (disk.wal_dir / name).read_bytes(), 0, last=name == names[-1], name=name
-        ):
+        for record in wal.SegmentReader((disk.wal_dir / name).read_bytes(), 0, last=name == names[-1]):
             replay.feed(record)
         assert replay.metadata == wal.Metadata(NODE, CLUSTER)
         assert replay.entries[0].index == pair[1]

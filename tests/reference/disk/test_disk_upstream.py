@@ -19,7 +19,7 @@ from gauntlet.reference import membership
 from gauntlet.reference.formats import raftpb, wal
 from gauntlet.reference.formats import snapshot as snapfile
 from gauntlet.reference.raft.types import Entry, EntryType, HardState
-from gauntlet.reference.server.disk import FileDisk
+from gauntlet.reference.server.disk import DataDirLockedError, FileDisk
 
 pytestmark = [pytest.mark.slow, pytest.mark.upstream]
 
@@ -140,7 +140,7 @@ def test_we_read_what_etcd_wrote_and_would_write_it_the_same(open_disk: OpenDisk
     path = next((data / "member/wal").glob("*.wal"))
     content = path.read_bytes()
     assert len(content) == wal.SEGMENT_BYTES
-    reader = wal.SegmentReader(content, 0, last=True, name=path.name)
+    reader = wal.SegmentReader(content, 0, last=True)
     records = list(reader)
     assert encoded_again(records) == content[: reader.offset]
     snapshots = list((data / "member/snap").glob("*.snap"))
@@ -211,3 +211,24 @@ def test_etcd_goes_on_where_we_stopped(open_disk: OpenDisk, tmp_path: Path) -> N
     os.truncate(tail, before + 2000)
     with etcd(data, peer) as client:
         assert client.everything() == {**wanted, b"by etcd": b"1"}
+
+
+def test_etcd_and_we_lock_each_other_out(open_disk: OpenDisk, tmp_path: Path) -> None:
+    data, peer = tmp_path / "shared", free_url()
+    with etcd(data, peer) as client:
+        client.put(b"k", b"1")
+        disk = open_disk(data)
+        with pytest.raises(DataDirLockedError, match=r"the log in .* is used by another process"):
+            disk.load()
+        disk.close()
+        client.put(b"k", b"2")
+    disk = open_disk(data, segment_bytes=wal.SEGMENT_BYTES)
+    assert puts(disk.load().entries) == {b"k": b"2"}
+    command = [etcd_binary(), "--data-dir", str(data), "--name", "m", "--listen-peer-urls", peer]
+    command += ["--listen-client-urls", free_url(), "--advertise-client-urls", peer]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS)
+    assert refused.returncode != 0
+    assert "file already locked" in refused.stderr
+    disk.close()
+    with etcd(data, peer) as client:
+        assert client.everything() == {b"k": b"2"}

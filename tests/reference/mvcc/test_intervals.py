@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from gauntlet.reference.mvcc.intervals import IntervalMap
 from hypothesis import given
 from hypothesis import strategies as st
-
-from gauntlet.reference.mvcc.intervals import IntervalMap
 
 bounds = st.tuples(st.binary(max_size=2), st.none() | st.binary(max_size=2))
 steps = st.lists(st.tuples(bounds, st.integers(0, 2)), max_size=150)
@@ -16,9 +15,7 @@ def found(ranges: IntervalMap[int], key: bytes) -> list[int]:
 
 
 def expected(model: set[tuple[bytes, bytes | None, int]], key: bytes) -> list[int]:
-    return sorted(
-        member for start, end, member in model if start <= key and (end is None or key < end)
-    )
+    return sorted(member for start, end, member in model if start <= key and (end is None or key < end))
 
 
 @given(steps, st.lists(st.binary(max_size=3), max_size=20))

@@ -14,7 +14,13 @@ from gauntlet.reference.mvcc.compaction import CompactionJob
 from gauntlet.reference.mvcc.store import Store
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 KEYS = [b"a", b"aa", b"b", b"b\x00", b"c", b"\xff"]
 

@@ -26,7 +26,7 @@ ENDS = [*KEYS, b"b0", b"n", b"\xff\xff", b"\x00\x00"]
 VALUES = [b"", b"1", b"2", b"3", b"long" * 50, b"\x00\xff"]
 LEASES = [0, 0, 0, 11, 12, (1 << 62) + 5]
 UNKNOWN_LEASE = 99
-PATHS = {
+PATHS: dict[type[Message], str] = {
     pb.RangeRequest: "/etcdserverpb.KV/Range",
     pb.PutRequest: "/etcdserverpb.KV/Put",
     pb.DeleteRangeRequest: "/etcdserverpb.KV/DeleteRange",
@@ -243,7 +243,7 @@ def run(upstream: Any, generator: Generator, ours: Ours, count: int) -> dict[str
     seen: dict[str, int] = {}
     for number in range(count):
         request = generator.request()
-        theirs = normalized(upstream.call(PATHS[type(request)], request))  # type: ignore[index]
+        theirs = normalized(upstream.call(PATHS[type(request)], request))
         mine = normalized(ours.answer(request))
         assert mine == theirs, f"request {number}: {request}"
         kind = theirs[1] if isinstance(theirs, tuple) else type(request).__name__
@@ -319,7 +319,7 @@ def watch_ours(hub: WatchHub, create: pb.WatchCreateRequest) -> list[mvccpb.Even
 
 
 def watches(compacted: int, last: int) -> Iterator[pb.WatchCreateRequest]:
-    every = {"key": b"\x00", "range_end": b"\x00"}
+    every: dict[str, Any] = {"key": b"\x00", "range_end": b"\x00"}
     for start in sorted({compacted, compacted + 1, (compacted + last) // 2, last - 20, last}):
         for prev_kv in (False, True):
             yield pb.WatchCreateRequest(**every, start_revision=start, prev_kv=prev_kv)

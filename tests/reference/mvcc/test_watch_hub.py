@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
 from gauntlet.api.messages import mvccpb
 from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.mvcc.store import Store
 from gauntlet.reference.mvcc.watch import EmptyWatchRangeError, State, Watcher, WatchHub
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 Seen = tuple[str, bytes, int]
 
@@ -87,6 +86,10 @@ def world() -> World:
     return World()
 
 
+def state_of(watcher: Watcher) -> State:
+    return watcher.state
+
+
 def watch_all(world: World, client: Client, start: int = 0, **options: bool) -> Watcher:
     return world.hub.watch(b"\x00", b"\x00", start, client, **options)
 
@@ -128,10 +131,10 @@ def test_nothing_is_delivered_before_watch_returns(world: World) -> None:
     client = Client()
     watcher = watch_all(world, client, start=1)
     assert client.batches == []
-    assert watcher.state is State.UNSYNCED
+    assert state_of(watcher) is State.UNSYNCED
     world.catch_up()
     assert client.revisions == [2]
-    assert watcher.state is State.SYNCED
+    assert state_of(watcher) is State.SYNCED
 
 
 def test_a_revision_is_delivered_whole_and_in_order(world: World) -> None:
@@ -154,7 +157,7 @@ def test_a_revision_is_delivered_whole_and_in_order(world: World) -> None:
 def test_a_start_in_the_future_waits(world: World) -> None:
     client = Client()
     watcher = watch_all(world, client, start=4)
-    assert watcher.state is State.SYNCED
+    assert state_of(watcher) is State.SYNCED
     for _ in range(4):
         world.put(b"a")
     assert client.revisions == [4, 5]
@@ -284,13 +287,13 @@ def test_a_slow_watcher_resumes_and_holds_nobody_up(world: World) -> None:
         world.put(b"a", b"b")
     assert quick.revisions == [2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]
     assert slow.refused == 1  # it is not asked again at every commit
-    assert watcher.state is State.BLOCKED
+    assert state_of(watcher) is State.BLOCKED
     assert not world.hub.sync()
     assert slow.refused == 2
     slow.full = False
     world.catch_up(2)
     assert slow.seen == quick.seen
-    assert watcher.state is State.SYNCED
+    assert state_of(watcher) is State.SYNCED
     world.put(b"a")
     assert slow.seen == quick.seen
 
@@ -315,7 +318,7 @@ def test_a_sink_that_fills_up_while_catching_up(world: World) -> None:
     world.hub.sync(4)
     client.full = True
     world.hub.sync(4)
-    assert watcher.state is State.BLOCKED
+    assert state_of(watcher) is State.BLOCKED
     client.full = False
     world.catch_up(4)
     assert client.revisions == list(range(2, 12))
@@ -571,7 +574,7 @@ TestHub = HubMachine.TestCase
 
 
 def test_ten_thousand_watchers_cost_a_commit_only_what_it_concerns(world: World) -> None:
-    """Counted in calls of the matching code, not in time: neither exact nor range watchers are all visited."""
+    """Counted in calls, not in time: neither exact nor range watchers are all visited."""
     client = Client()
     for number in range(10_000):
         world.hub.watch(b"key/%05d" % number, b"", 0, client)

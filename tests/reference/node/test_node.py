@@ -80,6 +80,20 @@ def test_a_member_restarts_from_its_snapshot(world: MakeWorld) -> None:
     assert member.node.machine.lessor.lookup(5).keys == {b"leased"}
 
 
+def test_a_cluster_restarts_from_snapshots_and_its_members_know_each_other(world: MakeWorld) -> None:
+    cluster = world(3, snapshot_count=10, catch_up_entries=2)
+    leader = cluster.leader()
+    for number in range(30):
+        cluster.put(leader, b"k", b"v%d" % number)
+    for member in cluster.members.values():
+        cluster.crash(member)
+    for member in cluster.members.values():
+        assert member.snapshot is not None
+        cluster.restart(member)
+        assert set(member.peers.known) == set(cluster.members) - {member.id}
+    assert cluster.read(cluster.leader(), b"k") == b"v29"
+
+
 def test_without_a_quorum_nothing_is_answered_and_the_reason_is_indefinite(world: MakeWorld) -> None:
     cluster = world(3)
     leader = cluster.leader()

@@ -152,8 +152,8 @@ class RealMember:
 
 
 @pytest.fixture
-def real_etcd(tmp_path: Path) -> Iterator[Callable[..., RealMember]]:
-    """Starts members of the etcd 3.7.1 that is found; skips where there is none."""
+def etcd_binary() -> str:
+    """The etcd that is found (meant for 3.7.1, also good with 3.5 and 3.6); skips where there is none."""
     candidates = [
         os.environ.get("GAUNTLET_TEST_ETCD"),
         shutil.which("etcd"),
@@ -162,12 +162,24 @@ def real_etcd(tmp_path: Path) -> Iterator[Callable[..., RealMember]]:
     binary = next((path for path in candidates if path and Path(path).is_file()), None)
     if binary is None:
         pytest.skip("no etcd binary: set GAUNTLET_TEST_ETCD or put one on PATH")
+    return binary
+
+
+@pytest.fixture
+def etcd_version(etcd_binary: str) -> str:
+    told = subprocess.run([etcd_binary, "--version"], capture_output=True, text=True, check=True, timeout=10)
+    return told.stdout.splitlines()[0].removeprefix("etcd Version: ")
+
+
+@pytest.fixture
+def real_etcd(tmp_path: Path, etcd_binary: str) -> Iterator[Callable[..., RealMember]]:
+    """Starts real members, and stops them at the end."""
     running: list[RealMember] = []
 
     def start(*flags: str) -> RealMember:
         folder = tmp_path / f"member{len(running)}"
         folder.mkdir()
-        running.append(RealMember(binary, folder, list(flags)))
+        running.append(RealMember(etcd_binary, folder, list(flags)))
         return running[-1]
 
     yield start

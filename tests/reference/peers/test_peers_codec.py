@@ -183,3 +183,11 @@ def test_rubbish_is_refused_or_waits_but_never_crashes(data: bytes, sizes: list[
                 rest = rest[size:]
         except (CodecError, DecodeError):
             continue
+
+
+def test_large_frames_survive_small_pieces() -> None:
+    entries = [Entry(5, 11 + i, EntryType.NORMAL, bytes([i]) * 700_000) for i in range(3)]
+    batch = [append(5, 4, 10, entries, 9), append(5, 5, 13, [Entry(5, 14, data=bytes(700_000))], 12)]
+    sizes = [1009] * 3000
+    assert in_pieces(AppendDecoder(LOCAL, REMOTE), AppendEncoder().encode(batch), sizes) == batch
+    assert in_pieces(MessageDecoder(), MessageEncoder().encode(batch), sizes) == batch

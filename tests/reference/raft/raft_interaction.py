@@ -132,6 +132,21 @@ TRANSITIONS = {
     "implicit": ConfChangeTransition.JOINT_IMPLICIT,
     "explicit": ConfChangeTransition.JOINT_EXPLICIT,
 }
+SWITCHES = {
+    "async-storage-writes": "async_storage_writes",
+    "prevote": "pre_vote",
+    "checkquorum": "check_quorum",
+    "disable-conf-change-validation": "disable_conf_change_validation",
+    "disable-proposal-forwarding": "disable_proposal_forwarding",
+    "step-down-on-removal": "step_down_on_removal",
+}
+NUMBERS = {
+    "inflight": "max_inflight_msgs",
+    "inflight-bytes": "max_inflight_bytes",
+    "max-committed-size-per-ready": "max_committed_size_per_ready",
+    "max-size-per-msg": "max_size_per_msg",
+    "max-uncommitted-size": "max_uncommitted_entries_size",
+}
 
 
 def parse_changes(text: str) -> list[ConfChangeSingle]:
@@ -270,13 +285,6 @@ class Interaction:
         )
         state = ConfState()
         index, content = 0, b""
-        flags = {
-            "async-storage-writes": "async_storage_writes",
-            "prevote": "pre_vote",
-            "checkquorum": "check_quorum",
-            "disable-conf-change-validation": "disable_conf_change_validation",
-            "step-down-on-removal": "step_down_on_removal",
-        }
         for key, values in case.args[1:]:
             if key in ("voters", "learners"):
                 getattr(state, key).extend(map(int, values))
@@ -284,14 +292,12 @@ class Interaction:
                 index = config.applied = int(values[0])
             elif key == "content":
                 content = values[0].encode()
-            elif key == "inflight":
-                config.max_inflight_msgs = int(values[0])
-            elif key == "max-committed-size-per-ready":
-                config.max_committed_size_per_ready = int(values[0])
             elif key == "read-only":
                 config.read_only_lease_based = {"safe": False, "lease-based": True}[values[0]]
+            elif key in NUMBERS:
+                setattr(config, NUMBERS[key], int(values[0]))
             else:
-                setattr(config, flags[key], {"true": True, "false": False}[values[0]])
+                setattr(config, SWITCHES[key], {"true": True, "false": False}[values[0]])
         self.add(int(case.args[0][0]), config, Snapshot(index, 0, state, content))
 
     def add(self, count: int, template: Config, snapshot: Snapshot) -> None:

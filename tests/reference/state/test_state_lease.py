@@ -153,6 +153,8 @@ def test_an_id_used_again_has_its_own_time(lessor: Lessor) -> None:
     lessor.revoke(1)
     lessor.grant(1, 2, 20.0)
     assert lessor.expired(22.0) == [1]
+    assert lessor.expired(34.0) == [1]
+    assert lessor.expired(35.5) == [], "the earlier lease would have run out at 35"
 
 
 def test_a_run_out_lease_is_neither_renewed_nor_called_gone(lessor: Lessor) -> None:

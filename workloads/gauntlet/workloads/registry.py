@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gauntlet.workloads.base import Workload
+from gauntlet.workloads.base import Settings, Workload
 from gauntlet.workloads.register import Register
 
-WORKLOADS: dict[str, Callable[[int, int], Workload]] = {"register": Register}
+WORKLOADS: dict[str, Callable[[Settings], Workload]] = {"register": Register}
 
 
 class UnknownWorkload(ValueError):
@@ -17,8 +17,8 @@ class UnknownWorkload(ValueError):
         super().__init__(f"unknown workload {name!r}; known: {', '.join(sorted(WORKLOADS))}")
 
 
-def make(name: str, seed: int, clients: int) -> Workload:
-    """The workload `name` for a run of `clients` clients. UnknownWorkload for any other name."""
+def make(name: str, settings: Settings) -> Workload:
+    """The workload `name`. UnknownWorkload for any other name."""
     if name not in WORKLOADS:
         raise UnknownWorkload(name)
-    return WORKLOADS[name](seed, clients)
+    return WORKLOADS[name](settings)

@@ -149,7 +149,7 @@ class HttpClientConnection(asyncio.Protocol):
                 )
         except TimeoutError as error:
             raise NotSentError(f"dial {origin.authority}: no connection within {timeout:g} s") from error
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, UnicodeError) as error:  # A host name that IDNA cannot encode is a UnicodeError.
             raise NotSentError(f"dial {origin.authority}: {error}") from error
         return connection
 

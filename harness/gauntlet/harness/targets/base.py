@@ -57,7 +57,7 @@ class TargetOptions:
     say: Callable[[str], None] = _silent
 
 
-class Member(ABC):
+class Member:
     """One member; the methods that touch its process raise TargetError where it has none of ours."""
 
     def __init__(self, name: str, endpoint: str, direct: str, log: Path | None) -> None:
@@ -160,14 +160,18 @@ class Target(ABC):
 
     def check(self) -> None:
         """Raises MemberDied when a member ended by itself since the start."""
+        return
 
     async def members_changed(self) -> None:
         """Called by members when their processes change; the switchboard must know the pids."""
+        return
 
     async def wait_healthy(self, timeout: float) -> None:
         """Every member serves, directly and through its client link; TargetError after so many seconds."""
         deadline = asyncio.get_running_loop().time() + timeout
-        await asyncio.gather(*(self._wait_member(member, deadline, timeout) for member in self.members.values()))
+        await asyncio.gather(
+            *(self._wait_member(member, deadline, timeout) for member in self.members.values())
+        )
 
     async def _wait_member(self, member: Member, deadline: float, timeout: float) -> None:
         loop = asyncio.get_running_loop()

@@ -38,7 +38,7 @@ from gauntlet.harness.targets.links import CLIENT, PEER, Links
 from gauntlet.harness.targets.switchboard_client import SwitchboardClient
 from gauntlet.harness.tools.ports import PortPool
 from gauntlet.harness.tools.spawn import Child, spawn
-from gauntlet.harness.toxiproxy.launch import ToxiproxySpecError, ToxiproxyServer, start_toxiproxy
+from gauntlet.harness.toxiproxy.launch import ToxiproxyServer, ToxiproxySpecError, start_toxiproxy
 
 _HOST = "127.0.0.1"
 _ATTEMPTS = 3
@@ -270,7 +270,7 @@ class LocalCluster(Target):
             self.versions[name] = member.version
 
     async def _halt(self, grace: float) -> None:
-        """Members first, so that none sees the network go; every step is tried whatever became of the others."""
+        """Members first, so that none sees the network go; each step is tried whatever became of others."""
         members, self._local = self._local, {}
         results = await asyncio.gather(
             *(member.stop(grace) for member in members.values()), return_exceptions=True

@@ -1,8 +1,8 @@
 """Who is at the other end of a loopback connection? Linux only, no privileges, same user.
 
-A connection we accepted has, on this machine, a second socket: the dialer's. Its inode comes from the kernel's
-socket diagnosis (netlink, one exact question) or, where a sandbox has none, from /proc/net/tcp; the process
-that holds the inode is found among the file descriptors of the processes we know.
+A connection we accepted has, on this machine, a second socket: the dialer's. Its inode comes from the
+kernel's socket diagnosis (netlink, one exact question) or, where a sandbox has none, from /proc/net/tcp; the
+process that holds the inode is found among the file descriptors of the processes we know.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _NLMSG_ERROR = 2
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
 _REQUEST = struct.Struct("=BBBxI")  # family, protocol, extensions, states
 _PORTS = struct.Struct("!HH")
-_REPLY = struct.Struct("=BBBB48sIIIII")  # family, state, timer, retrans, id, expires, rqueue, wqueue, uid, inode
+_REPLY = struct.Struct(
+    "=BBBB48sIIIII"
+)  # family, state, timer, retrans, id, expires, rqueue, wqueue, uid, inode
 
 Address = tuple[str, int]
 

@@ -11,7 +11,7 @@ from gauntlet.harness.tools.cache import ToolError
 
 
 def create_target(spec: str, options: TargetOptions) -> Target:
-    """`reference`, `etcd:VERSION`, `etcd:/path/to/etcd` or `endpoints:HOST:PORT,...`; nothing is started yet."""
+    """`reference`, `etcd:VERSION`, `etcd:/path/to/etcd`, `endpoints:HOST:PORT,...`; nothing starts yet."""
     if spec == "reference":
         return ReferenceTarget(spec, options)
     kind, colon, rest = spec.partition(":")
@@ -25,5 +25,6 @@ def create_target(spec: str, options: TargetOptions) -> Target:
                 raise TargetSpecError(f"--target etcd:VERSION: {error}") from error
         return EtcdTarget(spec, options)
     raise TargetSpecError(
-        f"unknown target {spec!r}; known are reference, etcd:VERSION, etcd:/path/to/etcd, endpoints:HOST:PORT,..."
+        f"unknown target {spec!r}; "
+        "known are reference, etcd:VERSION, etcd:/path/to/etcd, endpoints:HOST:PORT,..."
     )

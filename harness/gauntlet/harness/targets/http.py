@@ -13,13 +13,16 @@ class Answer:
     body: bytes
 
 
-async def get(host: str, port: int, path: str, timeout: float) -> Answer:
-    """OSError when nobody answers properly (ConnectionError and TimeoutError are among them); seconds."""
+async def get(host: str, port: int, path: str, timeout: float, close: bool = True) -> Answer:
+    """OSError when nobody answers properly (ConnectionError and TimeoutError are among them); seconds.
+
+    With close=False the server is not asked to hang up, so that silence is not taken for an end.
+    """
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
-            writer.write(request.encode("ascii"))
+            ending = "Connection: close\r\n\r\n" if close else "\r\n"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{ending}".encode("ascii"))
             await writer.drain()
             return await _read(reader)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:

@@ -159,6 +159,13 @@ class Links:
                     await self._call(self._api.disable, link.name)
                     await self._enable(link.name)
 
+    async def reopen(self, links: Iterable[Link]) -> None:
+        """Enables those of the links that nobody blocks: a bounce may have been cut short."""
+        async with self._lock:
+            for link in links:
+                if not self._is_blocked(link.name):
+                    await self._enable(link.name)
+
     async def release(self, holder: str) -> None:
         """Takes away whatever this holder does to any link. May be called again after an error."""
         async with self._lock:
@@ -232,7 +239,7 @@ class Links:
         """One small request through the link: answered, refused, closed or stalled, and the ms it took."""
         begin = time.perf_counter()
         try:
-            answer = await http.get(*link.listen, "/version", timeout)
+            answer = await http.get(*link.listen, "/version", timeout, close=False)
             result: dict[str, Any] = {"result": "answered", "status": answer.status}
         except TimeoutError:
             result = {"result": "stalled"}
@@ -253,5 +260,3 @@ class Links:
             with contextlib.suppress(ToxiproxyError):
                 await call
             raise
-
-

@@ -11,15 +11,15 @@ It runs as a process of its own, so the harness's event loop never delays a hear
 
     python -m gauntlet.harness.targets.switchboard CONTROL_FD
 
-The control descriptor carries JSON lines. The first is the configuration
-`{"members": {"m1": {"listen": ["127.0.0.1", 12001], "links": {"m2": ["127.0.0.1", 12002]}}}}` where links maps a
-dialer to the address of its link; then requests `{"id": 1, "op": "pids", "pids": {"m1": 123}}` and
+The control descriptor carries JSON lines. The first is the configuration, in which links maps a dialer to the
+address of its link: `{"members": {"m1": {"listen": ["127.0.0.1", 1], "links": {"m2": ["127.0.0.1", 2]}}}}`; then requests `{"id": 1, "op": "pids", "pids": {"m1": 123}}` and
 `{"id": 2, "op": "stats"}`, each answered under its id. End of file ends the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 import struct
@@ -73,9 +73,7 @@ class Switchboard:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         for target, (host, port) in self._listen.items():
-            server = await loop.create_server(
-                lambda target=target: _End(self, target), host, port, start_serving=True, backlog=256
-            )
+            server = await loop.create_server(functools.partial(_End, self, target), host, port, backlog=256)
             self._servers.append(server)
 
     def set_pids(self, pids: dict[str, int]) -> None:

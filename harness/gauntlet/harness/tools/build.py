@@ -95,7 +95,9 @@ def _install_program(tool: str, version: str, module: str, built: str, program: 
     go = find_go(f"{tool} {version}")
     with building(tool, version) as folder, tempfile.TemporaryDirectory(prefix="gauntlet-build-") as work:
         say(f"{tool} {version}: building {program}")
-        _run([go, "install", "-trimpath", f"{module}@v{version}"], Path(work), f"{tool} {version}", GOBIN=work)
+        _run(
+            [go, "install", "-trimpath", f"{module}@v{version}"], Path(work), f"{tool} {version}", GOBIN=work
+        )
         shutil.move(Path(work) / built, folder / program)
     return _built(tool, version, program, say)
 
@@ -130,4 +132,6 @@ def _run(command: list[str], folder: Path, purpose: str, **more: str) -> None:
     if "unknown revision" in text or "no matching versions" in text or "404 Not Found" in text:
         raise ToolError(f"there is no {purpose}: the Go modules know no such version")
     lines = [line for line in text.splitlines() if line.strip()]
-    raise ToolError(f"building {purpose} failed: {' '.join(command[:3])}: {lines[-1] if lines else 'no output'}")
+    raise ToolError(
+        f"building {purpose} failed: {' '.join(command[:3])}: {lines[-1] if lines else 'no output'}"
+    )

@@ -36,7 +36,9 @@ def versions(tool: str) -> list[str]:
     folder = cache_folder() / tool
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def is_program(path: Path) -> bool:

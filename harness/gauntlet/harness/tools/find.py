@@ -74,9 +74,9 @@ def known_programs() -> list[Program]:
         if (path := cache.cached("etcd", version, "etcd")) is not None:
             found.append(Program(path, version, "cache"))
     for origin, path in _etcd_elsewhere():
-        version = etcd_version(path)
-        if version is not None:
-            found.append(Program(path, version, origin))
+        said = etcd_version(path)
+        if said is not None:
+            found.append(Program(path, said, origin))
     for program in (find_toxiproxy(), find_h2spec()):
         if program is not None:
             found.append(program)

@@ -4,8 +4,9 @@ Rules:
 1. A child starts in a session of its own, so Ctrl-C on the terminal reaches the harness alone, which then
    stops its children in order.
 2. On Linux the kernel kills the child when the thread that started it ends (PR_SET_PDEATHSIG), so not even
-   SIGKILL on the harness leaves an orphan. Therefore start children on the thread that lives as long as the run.
-3. The signal is asked for by launcher.py, which then becomes the program by exec: a preexec_fn is not safe in a process with threads, and grpc has threads.
+   SIGKILL on the harness leaves an orphan. Therefore start children on the thread that lives for the run.
+3. The signal is asked for by launcher.py, which then becomes the program by exec: a preexec_fn is not safe in
+   a process with threads, and grpc has threads.
 4. Whatever is left at exit is killed with its whole process group.
 """
 
@@ -20,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -27,7 +29,7 @@ _LAUNCHER = Path(__file__).with_name("launcher.py")
 class Child:
     """One process: its pid, how it ended, and a future that is done when it has."""
 
-    _all: set[Child] = set()
+    _all: ClassVar[set[Child]] = set()
 
     def __init__(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
         self._process = process
@@ -92,7 +94,7 @@ class Child:
             self._watch = self._loop.create_task(self._poll())
 
     async def _poll(self) -> None:
-        while self._process.poll() is None:
+        while self._process.poll() is None:  # noqa: ASYNC110 - the kernel offers no event here
             await asyncio.sleep(0.02)
         self._has_ended()
 

@@ -1,7 +1,7 @@
 """Toxiproxy, three ways behind one adapter: a real server, the embedded one, or one that runs already.
 
-    server = await start_toxiproxy("auto", log=path)     # auto | real | embedded | http://HOST:PORT
-    api = Toxiproxy("127.0.0.1", 8474)                   # validates first, reads back after; every call blocks
+server = await start_toxiproxy("auto", log=path)     # auto | real | embedded | http://HOST:PORT
+api = Toxiproxy("127.0.0.1", 8474)                   # validates first, reads back after; every call blocks
 """
 
 from gauntlet.harness.toxiproxy.adapter import (

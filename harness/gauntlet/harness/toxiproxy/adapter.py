@@ -26,7 +26,6 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-
 from gauntlet.harness.toxiproxy.toxics import check_attributes, check_stream, check_toxicity, check_type
 
 
@@ -283,7 +282,7 @@ class Toxiproxy:
             raise StateMismatch(f"toxic {name} of {proxy} is still there after it was removed")
 
     def populate(self, proxies: Iterable[Mapping[str, object]]) -> tuple[ProxyState, ...]:
-        """Makes or replaces several proxies in one request; each has name, upstream and perhaps listen, enabled."""
+        """Makes or replaces proxies in one request; each has name, upstream and perhaps listen, enabled."""
         wanted = [dict(proxy) for proxy in proxies]
         for proxy in wanted:
             _quoted(str(proxy.get("name", "")))

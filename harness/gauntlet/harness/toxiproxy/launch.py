@@ -1,9 +1,9 @@
 """Starts a Toxiproxy server for a run, or takes the one whose address was given.
 
-    auto       the real server when it is found on PATH or in the cache, else the embedded one
-    real       the real server; ToxiproxySpecError says how to get it when there is none
-    embedded   ours (embedded.py), a process of its own
-    URL        http://HOST:PORT of a server that runs already; it is used, never stopped
+auto       the real server when it is found on PATH or in the cache, else the embedded one
+real       the real server; ToxiproxySpecError says how to get it when there is none
+embedded   ours (embedded.py), a process of its own
+URL        http://HOST:PORT of a server that runs already; it is used, never stopped
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class RecordType(IntEnum):
 
 
 class WalError(Exception):
-    """The log cannot be used as it is. The message is one line that names file and place."""
+    """The log cannot be used as it is. The message says what is wrong; the caller knows which file."""
 
 
 class CorruptWalError(WalError):
@@ -209,15 +209,14 @@ class SegmentReader:
     """Iterates over the records of one segment.
 
     `crc` and `offset` stand after the last good record. `last` says whether this is the log's last segment,
-    the only one that may be torn. `name` is for messages.
+    the only one that may be torn.
     """
 
-    __slots__ = ("_data", "_last", "_name", "crc", "offset")
+    __slots__ = ("_data", "_last", "crc", "offset")
 
-    def __init__(self, data: bytes, crc: int, *, last: bool, name: str) -> None:
+    def __init__(self, data: bytes, crc: int, *, last: bool) -> None:
         self._data = data
         self._last = last
-        self._name = name
         self.crc = crc
         self.offset = 0
 
@@ -235,37 +234,26 @@ class SegmentReader:
             end = start + size + (head >> 56 & 7 if head >> 63 else 0)
             if end > total:
                 raise self._cut(f"a record of {size} bytes")
-            record = self._check(self._parse(data[start : start + size], start, end), start, end)
+            try:
+                record = _record(data[start : start + size])
+            except DecodeError as error:
+                raise self._bad(f"no record ({error})", start, end) from None
+            if record.type == RecordType.CRC:
+                crc = self.crc or record.crc  # who starts in the middle of the log knows no checksum yet
+            else:
+                crc = crc32c(self.crc, record.data)
+            if record.crc != crc:
+                raise self._bad(f"checksum {record.crc:08x} recorded, {crc:08x} computed", start, end)
+            self.crc = crc
             self.offset = end
             yield record
 
-    def _parse(self, body: bytes, start: int, end: int) -> Record:
-        try:
-            return _record(body)
-        except DecodeError as error:
-            raise self._bad(f"no record ({error})", start, end) from None
-
-    def _check(self, record: Record, start: int, end: int) -> Record:
-        if record.type == RecordType.CRC:
-            # A reader that starts in the middle of the log knows no checksum yet: 0 matches anything.
-            if self.crc and record.crc != self.crc:
-                raise self._bad(
-                    f"checksum {record.crc:08x} carried over, {self.crc:08x} computed", start, end
-                )
-            self.crc = record.crc
-            return record
-        crc = crc32c(self.crc, record.data)
-        if record.crc != crc:
-            raise self._bad(f"checksum {record.crc:08x} recorded, {crc:08x} computed", start, end)
-        self.crc = crc
-        return record
-
     def _cut(self, what: str) -> WalError:
-        message = f"{self._name}: the file ends within {what} at offset {self.offset}"
+        message = f"the file ends within {what} at offset {self.offset}"
         return TornWalError(message, self.offset) if self._last else CorruptWalError(message)
 
     def _bad(self, what: str, start: int, end: int) -> WalError:
-        message = f"{self._name}: {what} at offset {self.offset}"
+        message = f"{what} at offset {self.offset}"
         if self._last and has_zero_sector(self._data, start, end):
             return TornWalError(message, self.offset)
         return CorruptWalError(message)
@@ -282,24 +270,35 @@ def has_zero_sector(data: bytes, start: int, end: int) -> bool:
 
 
 def _record(body: bytes) -> Record:
+    try:
+        if body[0] == 0x08 and body[1] < 0x80 and body[2] == 0x10:
+            # As etcd and we write them: type, checksum, data.
+            crc, pos = read_varint(body, 3)
+            if pos < len(body) and body[pos] == 0x1A:
+                size, pos = read_varint(body, pos + 1)
+                if pos + size == len(body):
+                    return Record(body[1], crc, body[pos:])
+        return _any_record(body)
+    except IndexError:
+        raise DecodeError("cut short") from None
+
+
+def _any_record(body: bytes) -> Record:
     kind = crc = 0
     data = b""
     pos = 0
-    try:
-        while pos < len(body):
-            tag = body[pos]
-            pos += 1
-            if tag == 0x08:
-                kind, pos = read_varint(body, pos)
-            elif tag == 0x10:
-                crc, pos = read_varint(body, pos)
-            elif tag == 0x1A:
-                data, pos = take(body, pos)
-            else:
-                tag, pos = read_varint(body, pos - 1)
-                pos = skip(body, pos, tag)
-    except IndexError:
-        raise DecodeError("cut short") from None
+    while pos < len(body):
+        tag = body[pos]
+        pos += 1
+        if tag == 0x08:
+            kind, pos = read_varint(body, pos)
+        elif tag == 0x10:
+            crc, pos = read_varint(body, pos)
+        elif tag == 0x1A:
+            data, pos = take(body, pos)
+        else:
+            tag, pos = read_varint(body, pos - 1)
+            pos = skip(body, pos, tag)
     return Record(kind, crc & 0xFFFFFFFF, data)
 
 
@@ -333,7 +332,7 @@ class Replay:
         elif kind == RecordType.METADATA:
             metadata = decode_metadata(record.data)
             if self.metadata is not None and self.metadata != metadata:
-                raise CorruptWalError(f"wal: conflicting metadata: {self.metadata} and {metadata}")
+                raise CorruptWalError(f"conflicting metadata: {self.metadata} and {metadata}")
             self.metadata = metadata
         elif kind == RecordType.SNAPSHOT:
             index, term = decode_snapshot_mark(record.data)
@@ -341,7 +340,7 @@ class Replay:
             if index == self.index and term == self.term:
                 self.matched = True
         elif kind != RecordType.CRC:
-            raise CorruptWalError(f"wal: record of unknown type {kind}")
+            raise CorruptWalError(f"record of unknown type {kind}")
 
     def _entry(self, entry: Entry) -> None:
         self.last_index = entry.index
@@ -350,7 +349,7 @@ class Replay:
         keep = entry.index - self.index - 1
         if keep > len(self.entries):
             raise CorruptWalError(
-                f"wal: gap before entry {entry.index}: only {len(self.entries)} entries after {self.index}"
+                f"gap before entry {entry.index}: only {len(self.entries)} entries after {self.index}"
             )
         if keep < len(self.entries):
             del self.entries[keep:]

@@ -135,13 +135,9 @@ def _check_overlaps(operations: Sequence[pb.RequestOp]) -> tuple[dict[bytes, Non
             continue
         then_puts, then_deleted = _check_overlaps(op.request_txn.success)
         else_puts, else_deleted = _check_overlaps(op.request_txn.failure)
-        for key in then_puts:
-            if key in puts or key in deleted:
-                raise errors.DUPLICATE_KEY.fresh()
-        for key in else_puts:
-            # A key that only the other branch puts is no collision: one of the two runs.
-            if (key in puts and key not in then_puts) or key in deleted:
-                raise errors.DUPLICATE_KEY.fresh()
+        # Only earlier operations count here: a key that both branches put is no collision, one of them runs.
+        if any(key in puts or key in deleted for key in (*then_puts, *else_puts)):
+            raise errors.DUPLICATE_KEY.fresh()
         puts.update(then_puts)
         puts.update(else_puts)
         deleted.add_all(then_deleted)

@@ -38,7 +38,6 @@ class CompactionJob:
         self._keys: list[bytes] | None = None
         self._at = 0
         self._dropped: set[bytes] = set()  # for membership tests only
-        self._any_kept = False
         self._start = b""
         self._end = revision.bound_after(compact_revision)
         self._hasher = Hasher(previous, compact_revision)
@@ -65,16 +64,12 @@ class CompactionJob:
     def _compact_index(self, keys: list[bytes]) -> None:
         index = self._store.index
         for key in keys:
-            dropped, kept = index.compact(key, self.revision)
-            if dropped:
-                self._dropped.update(dropped)
-            if kept:
-                self._any_kept = True
+            self._dropped.update(index.compact(key, self.revision))
 
     def _sweep(self, limit: int) -> None:
         store, dropped = self._store, self._dropped
         pairs = store.backend.range(KEY, self._start, self._end, limit)
-        self._hasher.add(pairs, None, dropped if self._any_kept else None)
+        self._hasher.add(pairs, dropped=dropped)
         for key, _ in pairs:
             if key in dropped:
                 store.backend.delete(KEY, key)

@@ -4,7 +4,7 @@ Rules:
 
 - CRC32C over the bucket name `key`, then key and value of every change up to the hashed revision, in order.
 - A change at or before the compaction revision counts only if the compaction keeps it, whether or not it
-  has been deleted already. If it keeps nothing at all, nothing is left out.
+  has been deleted already. If nothing at all is kept, nothing is left out.
 - A tombstone exactly at the compaction revision never counts: older releases delete it, newer ones keep it.
 - A finished compaction leaves the hash of everything it read, hashed with the compaction revision before it.
   That is the answer to a later question for its revision, so that a member that has compacted can still be
@@ -48,7 +48,9 @@ class Hasher:
         self._tombstone = revision.key_of(compact_revision) if compact_revision >= 0 else b""
         self._hash = _SEED
 
-    def add(self, pairs: Iterable[Pair], kept: set[bytes] | None, dropped: set[bytes] | None = None) -> None:
+    def add(
+        self, pairs: Iterable[Pair], kept: set[bytes] | None = None, dropped: set[bytes] | None = None
+    ) -> None:
         """Counts changes. Compacted ones count when they are in `kept`, or else when they are not in
         `dropped`; when both are None all do."""
         parts: list[bytes] = []

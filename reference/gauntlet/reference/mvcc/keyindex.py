@@ -80,9 +80,8 @@ class History:
             return len(self.past), -1
         return len(self.past), bisect_left(self.live.revisions, bound) - 1
 
-    def compact(self, main: int) -> tuple[list[bytes], bool]:
-        """Forgets what a compaction at `main` removes. Returns those revisions and whether one at or before
-        `main` stays."""
+    def compact(self, main: int) -> list[bytes]:
+        """Forgets what a compaction at `main` removes; returns those revisions."""
         number, place = self.survivor(main)
         dropped: list[bytes] = []
         for generation in self.past[:number]:
@@ -92,7 +91,7 @@ class History:
         if place > 0 and first is not None:
             dropped += first.revisions[:place]
             del first.revisions[:place]
-        return dropped, place >= 0
+        return dropped
 
     def kept_for_hash(self, main: int) -> bytes | None:
         """The revision at or before `main` that a hash at `main` counts for this key."""
@@ -228,16 +227,16 @@ class KeyIndex:
         low, high = self._bounds(key, end)
         return max(0, high - low)
 
-    def compact(self, key: bytes, main: int) -> tuple[list[bytes], bool]:
+    def compact(self, key: bytes, main: int) -> list[bytes]:
         """Compacts one key; see `History.compact`."""
         history = self.histories.get(key)
         if history is None:
-            return [], False
-        result = history.compact(main)
+            return []
+        dropped = history.compact(main)
         if history.empty:
             del self.histories[key]
             self._dead.remove(key)
-        return result
+        return dropped
 
     def kept_for_hash(self, main: int) -> set[bytes]:
         """The revisions at or before `main` that a hash at `main` counts. For membership tests only."""

@@ -298,7 +298,7 @@ class WatchHub:
                     hits.setdefault(watcher, []).append(place)
         batches = _Batches(self._store, events)
         for watcher in chosen.watchers:
-            if watcher.state is not State.UNSYNCED or watcher.next_revision >= max(following, revision + 1):
+            if watcher.state is not State.UNSYNCED or watcher.next_revision >= following:
                 continue
             self._leave(watcher)
             watcher.next_revision = max(watcher.next_revision, following)

@@ -60,9 +60,7 @@ def step(raft: Raft, message: Message) -> None:
 
 def _on_proposal(raft: Raft, message: Message) -> None:
     entries = message.entries
-    if not entries:
-        raft.log.fatal(f"{raft.id:x} stepped empty MsgProp")
-    if raft.id not in raft.tracker.progress:
+    if not entries or raft.id not in raft.tracker.progress:
         raise ProposalDropped
     if raft.lead_transferee != NONE:
         raft.log.debug(
@@ -111,7 +109,12 @@ def _admit_conf_change(raft: Raft, entry: Entry, position: int) -> bool:
 
 
 def _on_read_index(raft: Raft, message: Message) -> None:
-    if raft.tracker.singleton:
+    if len(message.entries) != 1:
+        raft.log.error(
+            f"{raft.id:x} invalid format of MsgReadIndex from {message.sender:x}, "
+            f"entries count: {len(message.entries)}"
+        )
+    elif raft.tracker.singleton:
         _answer_read(raft, message, raft.raft_log.committed)
     elif _committed_in_term(raft):
         _start_read(raft, message)

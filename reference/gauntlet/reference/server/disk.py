@@ -3,7 +3,7 @@
 Rules (their sources: etcd server v3.7.1, storage/wal and etcdserver/api/snap; fsync: Rebello et al.,
 "Can Applications Recover from fsync Failures?", USENIX ATC 2020):
 
-1. One process owns the directory, by flock.
+1. One process owns the directory: by flock, and, against etcd itself, by the lock etcd takes on the log.
 2. A log appears whole or not at all: it is made in `wal.tmp`, synced, renamed, and the parent synced.
 3. A batch is one write and one fdatasync.
 4. After any failed write or sync the disk is dead for good. A sync is never repeated, because the kernel
@@ -24,6 +24,7 @@ import itertools
 import logging
 import os
 import shutil
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _DIR_MODE = 0o700
 _FILE_MODE = 0o600
+# struct flock: F_WRLCK, SEEK_SET, from 0 to the end, no process.
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class DataDirError(Exception):
@@ -158,6 +161,8 @@ class FileDisk:
             self._close_log()
             self._remove_leftovers()
             self._segments = self._continuous(self._segment_names())
+            self._fd = os.open(self.wal_dir / wal.segment_name(*self._segments[-1]), os.O_WRONLY)
+            self._lock_against_etcd()
             snapshot, replay, reader = self._newest()
             if replay.metadata is None:
                 raise CorruptDataError(f"{self.wal_dir}: the log does not say whose it is")
@@ -220,7 +225,7 @@ class FileDisk:
         segments = self._segments[position:]
         for segment in segments:
             path = self.wal_dir / wal.segment_name(*segment)
-            reader = wal.SegmentReader(path.read_bytes(), crc, last=segment == segments[-1], name=str(path))
+            reader = wal.SegmentReader(path.read_bytes(), crc, last=segment == segments[-1])
             try:
                 for record in reader:
                     replay.feed(record)
@@ -232,7 +237,7 @@ class FileDisk:
         return reader
 
     def _cut_torn_tail(self, path: Path, torn: wal.TornWalError) -> None:
-        log.warning("cutting off a torn write: %s", torn)
+        log.warning("cutting off a torn write: %s: %s", path, torn)
         shutil.copyfile(path, path.with_name(path.name + ".broken"))
         os.truncate(path, torn.offset)
 
@@ -255,7 +260,6 @@ class FileDisk:
         self._encoder = wal.Encoder(reader.crc)
         self._offset = reader.offset
         self._wal_dir_fd = os.open(self.wal_dir, os.O_RDONLY | os.O_DIRECTORY)
-        self._fd = os.open(self.wal_dir / wal.segment_name(*self._segments[-1]), os.O_WRONLY)
         # Behind the last whole frame there may be pieces of a batch that never became durable. If they
         # stayed, a later frame that ends just before one of them would seem to be followed by it.
         os.ftruncate(self._fd, self._offset)
@@ -322,12 +326,12 @@ class FileDisk:
         os.ftruncate(self._fd, self._offset)
         if self._sync:
             os.fsync(self._fd)
-        full = self._fd
+        full, self._fd = self._fd, -1
+        os.close(full)
         segment = (self._segments[-1][0] + 1, self._last_index + 1)
         making = self.wal_dir / "0.tmp"
         wal.next_segment(self._encoder, self._metadata, self._hard_state)
         self._start_segment(making)
-        os.close(full)
         making.rename(self.wal_dir / wal.segment_name(*segment))
         if self._sync:
             os.fsync(self._wal_dir_fd)
@@ -336,6 +340,7 @@ class FileDisk:
     def _start_segment(self, path: Path) -> None:
         """Makes a preallocated file that holds what the encoder has, and goes on in it."""
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+        self._lock_against_etcd()
         self._preallocate(self._fd)
         self._offset = 0
         frames = self._encoder.take()
@@ -343,6 +348,18 @@ class FileDisk:
         self._offset = len(frames)
         if self._sync:
             os.fsync(self._fd)
+
+    def _lock_against_etcd(self) -> None:
+        """Takes the open file description lock that etcd takes on Linux; elsewhere there is none to take."""
+        command = getattr(fcntl, "F_OFD_SETLK", None)
+        if command is None:
+            return
+        try:
+            fcntl.fcntl(self._fd, command, _WHOLE_FILE)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise DataDirLockedError(f"the log in {self.wal_dir} is used by another process") from None
 
     def _preallocate(self, fd: int) -> None:
         """Room for a whole segment, as zeros, so that fdatasync need not write the file's size each time."""

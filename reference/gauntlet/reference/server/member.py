@@ -62,6 +62,7 @@ class Member:
         self._turn_scheduled = False
         self._tick_handle: asyncio.TimerHandle | None = None
         boot = bootstrap(config)
+        self.restarted = boot.restarted
         self._disk = boot.disk
         self._writer = DiskWriter(self._loop, self._disk_failed)
         recovered = boot.recovered
@@ -94,7 +95,7 @@ class Member:
         )
         self._peer_server = Server({}, self._peers.http_handler, limits=Limits())
         log.info(
-            "restarting local member" if boot.restarted else "starting local member",
+            "restarting local member" if self.restarted else "starting local member",
             local_member_id=f"{self.member_id:x}",
             cluster_id=f"{self.cluster_id:x}",
             commit_index=recovered.hard_state.commit,

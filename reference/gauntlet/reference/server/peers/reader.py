@@ -99,7 +99,7 @@ class StreamReader:
             if left <= 0:
                 raise HttpClientError(f"nothing was heard for {READ_TIMEOUT:g} s")
             await asyncio.wait({sink.done}, timeout=left)
-        sink.done.result()
+        raise sink.done.result()
 
     # What the sink calls.
 
@@ -142,7 +142,8 @@ class _Sink:
     """The answer of one dial, as it arrives."""
 
     def __init__(self, reader: StreamReader, connection: HttpClientConnection) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # The reason why the stream is over, as a result: nobody may be left to hear an exception.
+        self.done: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._reader = reader
         self._connection = connection
         self._decoder: MessageDecoder | AppendDecoder | None = None
@@ -181,4 +182,4 @@ class _Sink:
 
     def _fail(self, error: Exception) -> None:
         if not self.done.done():
-            self.done.set_exception(error)
+            self.done.set_result(error)

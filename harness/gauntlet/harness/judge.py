@@ -1,0 +1,172 @@
+"""From what a run left behind to its verdict. The same judgement after a run and at any time later, anywhere.
+
+Three kinds of evidence, each a check of its own:
+- the workload's checkers over the history, and always the statistics, which know whether the run proves anything;
+- members: one that ended by itself, or that never served again after all faults were healed. Neither breaks a
+  promise of linearizability, but neither may pass: unknown at best;
+- hashes: HashKV of all members at one revision. Different hashes are different stores: invalid.
+A fault without evidence that it bit changes no verdict; it is listed.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gauntlet.checkers.records import load
+from gauntlet.checkers.registry import judge as judge_history
+from gauntlet.checkers.verdict import EXIT_CODES, CheckResult, first_explanation, overall
+from gauntlet.harness.plan import Plan
+from gauntlet.harness.rundir import INTERRUPTED, RunDirectory, RunDirectoryError
+from gauntlet.workloads.base import Settings
+from gauntlet.workloads.registry import make
+from porcupine.history import HistoryError
+from porcupine.search import Verdict
+
+CHECK_SECONDS = 120.0  # for each checker of the history
+
+
+def judge(directory: RunDirectory) -> dict[str, Any]:
+    """Checks everything, writes results.json and gives its content. RunDirectoryError for a broken file."""
+    stored = directory.read_plan()
+    try:
+        plan = Plan.from_json(stored)
+        workload = make(plan.workload, Settings(plan.seed, plan.clients, plan.keys, plan.prefix))
+    except ValueError as error:
+        raise RunDirectoryError(f"{directory.plan_file}: {error}") from error
+    begin = time.monotonic()
+    checks = _check_history(directory, workload.checks)
+    members = directory.read_members()
+    interrupted = stored.get("state") == INTERRUPTED
+    checks += [check_members(members), check_hashes(members, interrupted)]
+    verdict = overall(checks)
+    results = {
+        "verdict": verdict.value,
+        "exit_code": EXIT_CODES[verdict],
+        "explanation": first_explanation(checks),
+        "checks": [check.to_json() for check in checks],
+        "stats": next((check.details for check in checks if check.name == "stats"), {}),
+        "faults": summarize_faults(directory.faults()),
+        "state": stored.get("state"),
+        "command": plan.command(),
+        "run_dir": str(directory.path),
+        "versions": {**stored.get("versions", {}), "judge": gauntlet_version()},
+        "judged_in_seconds": round(time.monotonic() - begin, 3),
+    }
+    directory.write_results(results)
+    return results
+
+
+def _check_history(directory: RunDirectory, names: tuple[str, ...]) -> list[CheckResult]:
+    path = directory.history_file
+    try:
+        with path.open(encoding="utf-8", errors="strict") as history:
+            run = load(history)
+    except HistoryError as error:
+        raise RunDirectoryError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RunDirectoryError(f"{path}: {_line_of(path, error)}") from error
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+    run.faults = directory.faults()
+    run.clock, run.seconds = time.monotonic, CHECK_SECONDS
+    try:
+        _, checks = judge_history(run, names)
+    except (HistoryError, ValueError) as error:
+        raise RunDirectoryError(f"{path}: {error}") from error
+    return checks
+
+
+def _line_of(path: Path, error: UnicodeDecodeError) -> str:
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return f"line {number}: not UTF-8"
+    return f"not UTF-8: {error.reason}"
+
+
+def check_members(members: Mapping[str, Any]) -> CheckResult:
+    """Unknown when a member ended by itself or did not serve again."""
+    died = members.get("died") or []
+    unhealthy = members.get("unhealthy")
+    details = {"died": died, "unhealthy": unhealthy, "recovery_seconds": members.get("recovery_seconds")}
+    if died:
+        return CheckResult("members", Verdict.UNKNOWN, died[0]["error"], details)
+    if unhealthy:
+        return CheckResult("members", Verdict.UNKNOWN, unhealthy["error"], details)
+    if members.get("recovery_seconds") is None:
+        return CheckResult("members", Verdict.UNKNOWN, "nobody looked whether all members recovered", details)
+    return CheckResult("members", Verdict.VALID, "every member served at the end", details)
+
+
+def check_hashes(members: Mapping[str, Any], interrupted: bool) -> CheckResult:
+    """Invalid when two members that can be compared differ; unknown when some could not be compared."""
+    hashes = members.get("hashes")
+    if not hashes:
+        why = "the run was interrupted before the members could be compared" if interrupted else "not compared"
+        return CheckResult("hashes", Verdict.UNKNOWN, why)
+    revision, answers = hashes["revision"], hashes["members"]
+    listed = ", ".join(
+        f"{name} {answer['hash']}" if "hash" in answer else f"{name} ({answer['error']})"
+        for name, answer in answers.items()
+    )
+    if hashes["equal"] is True:
+        return CheckResult("hashes", Verdict.VALID, f"all members are equal at revision {revision}", hashes)
+    if hashes["equal"] is None:
+        return CheckResult("hashes", Verdict.UNKNOWN, f"not comparable at revision {revision}: {listed}", hashes)
+    explanation = {
+        "label": "members differ",
+        "text": f"After all faults were healed the members hold different stores: HashKV at revision "
+        f"{revision} is {listed}.",
+        "operations": [],
+        "expectations": [],
+        "shrunk": [],
+    }
+    summary = f"members differ at revision {revision}"
+    return CheckResult("hashes", Verdict.INVALID, summary, hashes, explanation)
+
+
+def summarize_faults(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many faults there were, by name; those refused and those that were not seen to bite."""
+    by_name: dict[str, int] = {}
+    refused, toothless = [], []
+    for record in records:
+        evidence = record.get("evidence") or {}
+        name = str(record.get("name"))
+        if evidence.get("refused"):
+            refused.append({"id": record.get("id"), "name": name, "reason": evidence["refused"]})
+            continue
+        by_name[name] = by_name.get(name, 0) + 1
+        if not evidence.get("bit"):
+            toothless.append({"id": record.get("id"), "name": name, "evidence": evidence})
+    total = sum(by_name.values())
+    return {
+        "total": total,
+        "bit": total - len(toothless),
+        "by_name": dict(sorted(by_name.items())),
+        "refused": refused,
+        "not_seen_to_bite": toothless,
+    }
+
+
+def gauntlet_version() -> str:
+    try:
+        return version("etcd-gauntlet")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def versions() -> dict[str, Any]:
+    """Of what runs the run."""
+    return {
+        "gauntlet": gauntlet_version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
