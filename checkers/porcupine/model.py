@@ -144,6 +144,15 @@ class Model(Generic[S]):
         """
         return None
 
+    def hint(self, operation: Operation) -> int | None:
+        """A guess at the place in the order of effects. It decides only what is tried first."""
+        return self.sequence(operation)
+
+    def identity(self, operation: Operation) -> Hashable:
+        """Operations with equal identity behave equally in every state: the search treats them as one kind."""
+        identity = (operation.call, operation.response, operation.outcome)
+        return (operation.client, identity) if self.uses_client else identity
+
 
 class LastWriter(Model[S]):
     """A model whose state is what the last effective write left: registers, compare-and-swap, one key.
@@ -162,6 +171,10 @@ class LastWriter(Model[S]):
 
     def reads(self, operation: Operation) -> Hashable:
         """The token that must be there for it to happen as recorded; NOTHING (blind), or ANYTHING."""
+        raise NotImplementedError
+
+    def token(self, state: S) -> Hashable:
+        """The token that a state holds: what `reads` must name for an operation to be accepted there."""
         raise NotImplementedError
 
     def is_read(self, operation: Operation) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from porcupine.history import Operation
-from porcupine.model import NOTHING, LastWriter, Model, OneOf, Rejected
+from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
 from porcupine.tighten import NEVER, Intervals, plain, tighten
 
 
@@ -113,7 +113,7 @@ class PoolGroup:
     members: list[int]  # positions in Problem.optional
     calls: list[float]
     shift: int  # lowest bit of the group in the pool's mask
-    blind: bool  # accepted in every state, and what it leaves behind does not depend on it
+    needs: Hashable  # the token it reads: NOTHING when it is accepted everywhere, whatever was there before
 
 
 class Problem:
@@ -137,6 +137,8 @@ class Problem:
         self._kinds: dict[Hashable, int] = {}
         self.kind = [self._kind_of(operation) for operation in self.required]
         self.quiet = [reductions.no_effect and model.is_read(operation) for operation in self.required]
+        self.hint = [model.hint(operation) for operation in self.required]
+        self.hinted = any(hint is not None for hint in self.hint)
         self.before = self._order_of_effects()
         self.bit = self._bits()
         self._layers: list[tuple[int, ...]] = []
@@ -161,9 +163,7 @@ class Problem:
         return min(culprits, default=-1)
 
     def _kind_of(self, operation: Operation) -> int:
-        key: Hashable = (operation.call, operation.response, operation.outcome)
-        if self.model.uses_client:
-            key = (operation.client, key)
+        key = self.model.identity(operation)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = len(self.interned.kinds)
@@ -224,13 +224,20 @@ class Problem:
 
     def _pool(self, calls: list[float]) -> list[PoolGroup]:
         groups: dict[Hashable, PoolGroup] = {}
+        self._needing: dict[Hashable, list[int]] = {}
+        self._always: list[int] = []
         for position, operation in enumerate(self.optional):
             kind = self._kind_of(operation)
             key: Hashable = kind if self.reductions.pool else (kind, position)
             group = groups.get(key)
             if group is None:
-                blind = isinstance(self.model, LastWriter) and self.model.reads(operation) is NOTHING
-                group = groups[key] = PoolGroup(kind, [], [], 0, blind)
+                known = isinstance(self.model, LastWriter)
+                needs = self.model.reads(operation) if isinstance(self.model, LastWriter) else ANYTHING
+                group = groups[key] = PoolGroup(kind, [], [], 0, needs)
+                if known and needs is not NOTHING and needs is not ANYTHING:
+                    self._needing.setdefault(needs, []).append(len(groups) - 1)
+                else:
+                    self._always.append(len(groups) - 1)
             group.members.append(position)
             group.calls.append(calls[position])
         shift = 0
@@ -239,5 +246,9 @@ class Problem:
             shift += len(group.members)
         return list(groups.values())
 
-    def end_of(self, frontier: int) -> float:
-        return self.high[frontier] if frontier < len(self.high) else NEVER
+    def groups_at(self, state: int) -> list[int]:
+        """The pool groups that may be accepted in a state, by number: earliest first call first."""
+        needing: list[int] = []
+        if self._needing and isinstance(self.model, LastWriter):
+            needing = self._needing.get(self.model.token(self.interned.states[state]), needing)
+        return sorted(self._always + needing) if needing else self._always

@@ -25,14 +25,13 @@ When nothing is left to try, no order exists. The furthest frontier that was rea
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from porcupine.history import Operation
-from porcupine.model import Model
+from porcupine.model import NOTHING, Model
 from porcupine.problem import REJECTED, PoolGroup, Problem, Reductions
 
 Clock = Callable[[], float]
@@ -143,7 +142,6 @@ class _Search:
         self.best_length = 0
         self.best_tail: list[int] = []
         self.best_ends: list[tuple[int, int]] = []
-        self.first_calls = [group.calls[0] for group in problem.groups]
         self.predecessors = {index for index in problem.before if index >= 0}
 
     def run(self) -> Outcome:
@@ -212,8 +210,14 @@ class _Search:
                 mask ^= bit[frontier]
                 frontier += 1
             if frontier == start and not again:
+                if problem.hinted and len(branches) > 1:
+                    branches.sort(key=self._guess)
                 return frontier, mask, branches
         return frontier, mask, []
+
+    def _guess(self, branch: tuple[int, int]) -> tuple[float, int]:
+        hint = self.problem.hint[branch[0]]
+        return (-1 if hint is None else hint, branch[0])
 
     def _is_new(self, frontier: int, mask: int, state: int, used: int) -> bool:
         """Remember the configuration; False when it, or one that leaves at least as much open, was met."""
@@ -242,9 +246,10 @@ class _Search:
         problem, interned = self.problem, self.interned
         end = problem.high[frontier]
         branches: list[tuple[int, int]] = []
-        available = bisect_right(self.first_calls, end)
-        for number in range(available):
+        for number in problem.groups_at(state):
             group = problem.groups[number]
+            if group.calls[0] > end:
+                break
             member = ((used >> group.shift) & ((1 << len(group.members)) - 1)).bit_length()
             if member == len(group.members) or group.calls[member] > end:
                 continue
@@ -273,8 +278,11 @@ class _Search:
             if interned.step(without, group.kind) != with_it:
                 return True
         end = problem.high[frontier]
-        for other in problem.groups:
-            if other.blind or other.calls[0] > end:
+        for number in problem.groups_at(after):
+            other = problem.groups[number]
+            if other.calls[0] > end:
+                break
+            if other.needs is NOTHING:
                 continue
             with_it = interned.step(after, other.kind)
             if with_it != REJECTED and with_it != interned.step(state, other.kind):

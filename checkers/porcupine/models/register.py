@@ -34,6 +34,9 @@ class Register(LastWriter[Hashable]):
     def initial_token(self) -> Hashable:
         return self.initial
 
+    def token(self, state: Hashable) -> Hashable:
+        return state
+
     def writes(self, operation: Operation) -> Hashable:
         match operation.call:
             case ("write", value):

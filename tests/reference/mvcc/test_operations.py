@@ -142,6 +142,11 @@ TXNS = [
         [txn_op([delete_op(b"a")]), txn_op([put_op(b"a")])],
         errors.DUPLICATE_KEY,
     ),
+    (
+        "a nested delete in the other branch, then a nested put",
+        [txn_op([], [delete_op(b"a")]), txn_op([put_op(b"a")])],
+        errors.DUPLICATE_KEY,
+    ),
     ("put and delete in exclusive branches", [txn_op([put_op(b"a")], [delete_op(b"a")])], None),
     ("a collision deep inside", [txn_op([txn_op([put_op(b"a"), put_op(b"a")])])], errors.DUPLICATE_KEY),
     ("a wrong operation before a collision", [put_op(b"a"), put_op(b"a"), Op()], errors.KEY_NOT_FOUND),

@@ -85,13 +85,10 @@ def _create(config: Config, disk: FileDisk) -> Recovered:
     cluster = membership.cluster_id(member.id for member in members)
     entries = []
     for index, member in enumerate(members, 1):
-        # Names come later, from the members themselves: one without a name has not started yet.
-        change = membership.add_change(replace(member, name=""))
-        data = raftpb.encode_conf_change(change)
+        data = raftpb.encode_conf_change(membership.add_change(member))
         entries.append(Entry(term=1, index=index, type=EntryType.CONF_CHANGE, data=data))
     state = HardState(term=1, vote=0, commit=len(entries))
-    disk.create(own, cluster)
-    disk.save(state, entries, sync=True)
+    disk.create(own, cluster, state, entries)
     return Recovered(own, cluster, state, None, entries)
 
 
