@@ -21,7 +21,7 @@ from typing import Any
 
 from porcupine.history import Operation
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
-from porcupine.tighten import NEVER, Intervals, plain, tighten
+from porcupine.tighten import Intervals, plain, tighten
 
 
 @dataclass(frozen=True, slots=True)

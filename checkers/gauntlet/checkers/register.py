@@ -27,6 +27,8 @@ from porcupine.model import ANYTHING, NOTHING, LastWriter, Rejected
 from porcupine.models.kv import by_key
 
 ABSENT = 0
+UNSEEN = "(a value that nobody saw)"
+_UNSEEN_TOKEN = ("unseen",)
 
 
 class Key(NamedTuple):
@@ -186,7 +188,22 @@ class Revisions(_KeyModel):
             return Rejected(
                 "it can only have swapped the expected mod_revision", expected, state.mod_revision
             )
-        return self._write(state, value, self.learned.get(value or ""))
+        return self._write(state, *self._learned(value))
+
+    def _learned(self, value: str | None) -> tuple[str | None, int | None]:
+        """What a write of unknown outcome leaves: writes that nobody saw are all alike."""
+        if value is not None and value not in self.learned:
+            return UNSEEN, None
+        return value, self.learned.get(value or "")
+
+    def identity(self, operation: Operation) -> Hashable:
+        op, value, expected = parts_of(operation)
+        if operation.is_unknown:
+            return op, expected, self._learned(value)
+        return super().identity(operation)
+
+    def token(self, state: Key) -> Hashable:
+        return _UNSEEN_TOKEN if state.mod_revision is None else state.mod_revision
 
     def initial_token(self) -> Hashable:
         return ABSENT
@@ -196,7 +213,7 @@ class Revisions(_KeyModel):
         if operation.is_unknown:
             if op == "get":
                 return NOTHING
-            return ABSENT if op == "delete" else self.learned.get(value or "", ("unseen", operation.id))
+            return ABSENT if op == "delete" else self.learned.get(value or "", _UNSEEN_TOKEN)
         if not effective(operation):
             return NOTHING
         return ABSENT if op == "delete" else answer_of(operation).revision
@@ -222,6 +239,8 @@ class Revisions(_KeyModel):
         return expected if expected in self.written else ANYTHING
 
     def sequence(self, operation: Operation) -> int | None:
+        if operation.is_unknown:
+            return self.learned.get(parts_of(operation)[1] or "")
         return answer_of(operation).revision if effective(operation) else None
 
     def claims(self, reader: Operation, write: Operation) -> bool | None:
@@ -259,13 +278,17 @@ class Values(_KeyModel):
 
     name = "etcd-register-values"
 
-    def __init__(self, stands_for: Mapping[int, str | None] | None = None) -> None:
+    def __init__(
+        self, stands_for: Mapping[int, str | None] | None = None, guesses: Mapping[str, int] | None = None
+    ) -> None:
         self.stands_for = stands_for or {}
+        self.guesses = guesses or {}
 
     def for_part(self, operations: Sequence[Operation]) -> Values:
         """Learn which value each expected revision stands for, where that is beyond doubt."""
         seen: dict[int, set[str]] = {}
         written: dict[str, int] = {}
+        guesses: dict[str, int] = {}
         for operation in operations:
             _, value, _ = parts_of(operation)
             if value is not None:
@@ -274,6 +297,7 @@ class Values(_KeyModel):
             revision = answer_of(operation).revision
             if shown is not None and shown[0] is not None:
                 seen.setdefault(shown[1], set()).add(shown[0])
+                guesses.setdefault(shown[0], shown[1])
             elif value is not None and revision is not None and effective(operation):
                 seen.setdefault(revision, set()).add(value)
         stands_for: dict[int, str | None] = {ABSENT: None}
@@ -281,7 +305,7 @@ class Values(_KeyModel):
             only = next(iter(values))
             if revision != ABSENT and len(values) == 1 and written.get(only, 0) <= 1:
                 stands_for[revision] = only
-        return Values(stands_for)
+        return Values(stands_for, guesses)
 
     def init(self) -> Key:
         return _key(None)
@@ -291,7 +315,7 @@ class Values(_KeyModel):
         answer = answer_of(operation)
         match op:
             case "put":
-                return _key(value)
+                return self._written(value, operation)
             case "get":
                 return state if operation.is_unknown else self._same(state, answer)
             case "delete":
@@ -306,10 +330,29 @@ class Values(_KeyModel):
                 return Rejected("it swapped, but the key holds another value", wanted, state.value)
             if not known and state.value is None:
                 return Rejected("it swapped, but the key is absent", "a value", None)
-            return _key(value)
+            return self._written(value, operation)
         if known and wanted == state.value:
             return Rejected("it was refused, but the key holds the expected value", "swapped", "refused")
         return self._same(state, answer) if answer.mod_revision is not None else state
+
+    def _written(self, value: str | None, operation: Operation) -> Key:
+        """Writes of unknown outcome whose value nobody saw are all alike."""
+        return _key(UNSEEN if operation.is_unknown and value not in self.guesses else value)
+
+    def identity(self, operation: Operation) -> Hashable:
+        op, value, expected = parts_of(operation)
+        if operation.is_unknown:
+            return op, expected, value if value in self.guesses else UNSEEN
+        return super().identity(operation)
+
+    def hint(self, operation: Operation) -> int | None:
+        """Revisions only suggest what to try first: the verdict does not depend on them."""
+        if operation.is_unknown:
+            return self.guesses.get(parts_of(operation)[1] or "")
+        return answer_of(operation).revision if effective(operation) else None
+
+    def token(self, state: Key) -> Hashable:
+        return state.value
 
     def _same(self, state: Key, answer: Answer) -> Key | Rejected:
         if answer.value == state.value:
@@ -322,7 +365,9 @@ class Values(_KeyModel):
     def writes(self, operation: Operation) -> Hashable:
         op, value, _ = parts_of(operation)
         if operation.is_unknown:
-            return NOTHING if op == "get" else value
+            if op == "delete":
+                return None
+            return NOTHING if op == "get" else self._written(value, operation).value
         return value if effective(operation) else NOTHING
 
     def reads(self, operation: Operation) -> Hashable:

@@ -1,8 +1,8 @@
 """After the faults: every member is asked for every key, and for the hash of its whole history.
 
-The final reads are ordinary operations of the history, so the checkers hold them against all the rest: a write
-that a member lost shows even if nobody asked it again before. The hashes say that the members hold the same
-store, revision by revision, which reads of the newest values cannot say.
+The final reads are ordinary operations of the history, so the checkers hold them against all the rest: a
+write that a member lost shows even if nobody asked it again before. The hashes say that the members hold the
+same store, revision by revision, which reads of the newest values cannot say.
 """
 
 from __future__ import annotations

@@ -10,10 +10,8 @@ A fault without evidence that it bit changes no verdict; it is listed.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from gauntlet.checkers.registry import judge as judge_history
 from gauntlet.checkers.verdict import EXIT_CODES, CheckResult, first_explanation, overall
 from gauntlet.harness.plan import Plan
 from gauntlet.harness.rundir import INTERRUPTED, RunDirectory, RunDirectoryError
+from gauntlet.harness.versions import gauntlet_version
 from gauntlet.workloads.base import Settings
 from gauntlet.workloads.registry import make
 from porcupine.history import HistoryError
@@ -108,7 +107,9 @@ def check_hashes(members: Mapping[str, Any], interrupted: bool) -> CheckResult:
     """Invalid when two members that can be compared differ; unknown when some could not be compared."""
     hashes = members.get("hashes")
     if not hashes:
-        why = "the run was interrupted before the members could be compared" if interrupted else "not compared"
+        why = (
+            "the run was interrupted before the members could be compared" if interrupted else "not compared"
+        )
         return CheckResult("hashes", Verdict.UNKNOWN, why)
     revision, answers = hashes["revision"], hashes["members"]
     listed = ", ".join(
@@ -118,7 +119,9 @@ def check_hashes(members: Mapping[str, Any], interrupted: bool) -> CheckResult:
     if hashes["equal"] is True:
         return CheckResult("hashes", Verdict.VALID, f"all members are equal at revision {revision}", hashes)
     if hashes["equal"] is None:
-        return CheckResult("hashes", Verdict.UNKNOWN, f"not comparable at revision {revision}: {listed}", hashes)
+        return CheckResult(
+            "hashes", Verdict.UNKNOWN, f"not comparable at revision {revision}: {listed}", hashes
+        )
     explanation = {
         "label": "members differ",
         "text": f"After all faults were healed the members hold different stores: HashKV at revision "
@@ -152,21 +155,3 @@ def summarize_faults(records: list[dict[str, Any]]) -> dict[str, Any]:
         "refused": refused,
         "not_seen_to_bite": toothless,
     }
-
-
-def gauntlet_version() -> str:
-    try:
-        return version("etcd-gauntlet")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def versions() -> dict[str, Any]:
-    """Of what runs the run."""
-    return {
-        "gauntlet": gauntlet_version(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-
-

@@ -51,7 +51,9 @@ class Plan:
             if not self.for_member(flag)[1].startswith("-"):
                 raise PlanError(f"--flag takes a flag or MEMBER:FLAG, not {flag!r}")
         if not self.prefix or self.prefix.endswith("/"):
-            raise PlanError(f"the key prefix must be a word that does not end in a slash, not {self.prefix!r}")
+            raise PlanError(
+                f"the key prefix must be a word that does not end in a slash, not {self.prefix!r}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "flags": list(self.flags), "env": list(self.env)}

@@ -143,9 +143,7 @@ class Play:
     async def _break(self, leader: Callable[[], str | None]) -> None:
         """A cluster that does not come back is a finding; a Toxiproxy that does not obey is a failed run."""
         writer = LineWriter(self.directory.faults_file)
-        schedule = Schedule(
-            self.faults, self.target, writer=writer, leader=leader, recovery=HEALTHY_SECONDS
-        )
+        schedule = Schedule(self.faults, self.target, writer=writer, leader=leader, recovery=HEALTHY_SECONDS)
         self.view.active = lambda: schedule.active
         self.view.faults_done = lambda: len(schedule.records)
         try:

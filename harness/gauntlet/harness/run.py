@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from gauntlet.harness.faults import FaultPlan, make_plan, parse_faults
-from gauntlet.harness.judge import judge, versions
+from gauntlet.harness.judge import judge
 from gauntlet.harness.observer import Observer, Stop, Stopped, View
 from gauntlet.harness.plan import Plan, PlanError
 from gauntlet.harness.play import Play, settings_of
-from gauntlet.harness.report import write_report
 from gauntlet.harness.rundir import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory
 from gauntlet.harness.targets import Target, TargetOptions, create_target
+from gauntlet.harness.toxiproxy.launch import check_spec as check_toxiproxy
+from gauntlet.harness.versions import versions
 from gauntlet.workloads.registry import make
 from porcupine.search import Verdict
 
@@ -101,8 +102,9 @@ def default_directory(plan: Plan, parent: Path = RUNS) -> Path:
 
 
 def prepare(plan: Plan, members: Path) -> tuple[Target, FaultPlan]:
-    """What the plan asks for, with nothing started or written: whatever is wrong with the words shows here."""
+    """What the plan asks for, with nothing started or written: whatever is wrong with its words shows here."""
     make(plan.workload, settings_of(plan))
+    check_toxiproxy(plan.toxiproxy)
     kinds = parse_faults(plan.faults)
     target = create_target(plan.target, target_options(plan, members))
     faults = make_plan(kinds, target.member_names, str(plan.seed), plan.duration, target.capabilities)
@@ -166,7 +168,7 @@ async def record(
 
     Whatever goes wrong, the cluster is stopped before this returns or raises. Errors about what was asked for
     (PlanError, TargetSpecError, FaultSpecError, UnknownWorkload, RunDirectoryError) come before anything is
-    made; with any later one the directory stays, its state failed.
+    made; with any later one the directory stays, its state failed, unless there is nothing in it to look at.
     """
     observer, stop = observer or Observer(), stop or Stop()
     path = path or default_directory(plan)
@@ -207,6 +209,8 @@ async def _attempt(
         raise
     finally:
         directory.update_plan(state=state, **({"error": error} if error else {}))
+        if state == FAILED:
+            discard(directory)
 
 
 async def play(
@@ -230,6 +234,8 @@ async def play(
 
 def conclude(directory: RunDirectory) -> RunResult:
     """Judges the run and writes its report. RunDirectoryError for a run that cannot be judged."""
+    from gauntlet.harness.report import write_report
+
     results = judge(RunDirectory.open(directory.path))
     write_report(directory.path)
     return RunResult(directory, results)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.mvcc.store import Store
@@ -13,6 +12,14 @@ from gauntlet.reference.mvcc.store import Store
 # `a 1` puts, `-a` deletes, `#4` compacts at revision 4. Below each history: what HashKV then says of which
 # revision (0 for the present), as (hash, compaction behind it).
 HISTORIES: dict[str, dict[int, tuple[int, int]]] = {
+    "a 1, b 2, #3, -a, -b": {
+        0: (3647447639, 3),
+        3: (1827592406, -1),
+        4: (776148148, 3),
+        5: (3647447639, 3),
+    },
+    # A compaction at 0 leaves a hash of nothing, and that is what a question for the present then gets.
+    "a 1, #0": {0: (1084519789, -1), 1: (1084519789, 0), 2: (2587454935, 0)},
     "a 1": {0: (2587454935, -1), 1: (1084519789, -1), 2: (2587454935, -1)},
     "a 1, b 2, a 3, -b, c 4": {
         0: (2750537463, -1),

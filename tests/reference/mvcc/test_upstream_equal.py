@@ -198,7 +198,7 @@ class Ours:
         if isinstance(request, pb.HashKVRequest):
             value = store.hash_kv(request.revision)
             response = pb.HashKVResponse(hash=value.hash, compact_revision=value.compact_revision)
-            response.hash_revision = request.revision or value.current_revision
+            response.hash_revision = value.hash_revision
             response.header.revision = value.current_revision
             return response
         if isinstance(request, pb.CompactionRequest):

@@ -12,8 +12,9 @@ It runs as a process of its own, so the harness's event loop never delays a hear
     python -m gauntlet.harness.targets.switchboard CONTROL_FD
 
 The control descriptor carries JSON lines. The first is the configuration, in which links maps a dialer to the
-address of its link: `{"members": {"m1": {"listen": ["127.0.0.1", 1], "links": {"m2": ["127.0.0.1", 2]}}}}`; then requests `{"id": 1, "op": "pids", "pids": {"m1": 123}}` and
-`{"id": 2, "op": "stats"}`, each answered under its id. End of file ends the process.
+address of its link: `{"members": {"m1": {"listen": ["127.0.0.1", 1], "links": {"m2": ["127.0.0.1", 2]}}}}`.
+Then come requests, `{"id": 1, "op": "pids", "pids": {"m1": 123}}` and `{"id": 2, "op": "stats"}`, each
+answered under its id. End of file ends the process.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def fill(
         return {}
     if not isinstance(value, dict):
         where = f" into Go struct field {path}" if path else " into Go value"
-        raise BadBody(f"json: cannot unmarshal {_kind(value)}{where} of type {struct}")
+        raise BadBody(f"json: cannot unmarshal {kind_of(value)}{where} of type {struct}")
     lowered = {name.lower(): field for name, field in fields.items()}
     found: dict[str, Any] = {}
     first: BadBody | None = None
@@ -231,10 +231,10 @@ def _convert(value: Any, field: Field, where: str) -> Any:
         # Go names the number only where a number was wanted.
         shown = f"number {value.text}" if kind in _INT_BOUNDS or kind == "float32" else "number"
         raise BadBody(f"json: cannot unmarshal {shown} into Go struct field {where} of type {kind}")
-    raise BadBody(f"json: cannot unmarshal {_kind(value)} into Go struct field {where} of type {kind}")
+    raise BadBody(f"json: cannot unmarshal {kind_of(value)} into Go struct field {where} of type {kind}")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     if isinstance(value, dict):
         return "object"
     if isinstance(value, list):

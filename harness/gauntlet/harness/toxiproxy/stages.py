@@ -327,6 +327,10 @@ class Slicer(HoldingStage):
         else:
             self._finish()
 
+    def flush(self) -> None:
+        self._pieces.clear()
+        super().flush()
+
     def _go_on(self) -> None:
         self._timer = None
         super()._go_on()

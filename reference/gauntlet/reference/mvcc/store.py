@@ -56,6 +56,7 @@ class HashResult(NamedTuple):
     hash: int
     current_revision: int
     compact_revision: int  # the compaction that the hash takes into account
+    hash_revision: int  # what has been hashed; asked for the present after a compaction at 0, upstream says 0
 
 
 class Store:
@@ -161,7 +162,7 @@ class Store:
         """The hash of all changes up to a revision, zero for the present one."""
         stored = self.hashes.find(at)
         if stored is not None:
-            return HashResult(stored.hash, self.current_revision, stored.compact_revision)
+            return HashResult(stored.hash, self.current_revision, stored.compact_revision, at)
         if at > 0:
             if at < self.compact_revision:
                 raise errors.COMPACTED.fresh()
@@ -171,7 +172,7 @@ class Store:
         # An empty set counts as no set: a compaction that keeps nothing leaves nothing out of the hash.
         kept = (self.index.kept_for_hash(hashed) or None) if self.compact_revision >= 0 else None
         value = hash_changes(self.backend, self.compact_revision, hashed, kept)
-        return HashResult(value.hash, self.current_revision, value.compact_revision)
+        return HashResult(value.hash, self.current_revision, value.compact_revision, hashed)
 
     def hash(self) -> int:
         """The hash of the whole backend, all buckets."""

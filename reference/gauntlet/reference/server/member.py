@@ -11,6 +11,7 @@ import asyncio
 import random
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -233,13 +234,27 @@ class Member:
         if self._ended:
             return
         self._tick_handle = self._loop.call_later(self.config.tick_seconds, self._tick)
+        self._guard(self._tick_all)
+        self.wake()
+
+    def _tick_all(self) -> None:
         self.node.tick()
         self._api.watches.tick()
         self._versions.tick()
-        self.wake()
 
     def _turn(self) -> None:
         self._turn_scheduled = False
+        self._guard(self._cycle)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Fail-stop: a member whose state may be half changed must not go on, whatever the defect was."""
+        try:
+            work()
+        except Exception as error:  # nothing narrower would keep the promise above
+            self.log.error("the member failed", error=repr(error), stacktrace=traceback.format_exc())
+            self._end(f"the member failed: {error!r}")
+
+    def _cycle(self) -> None:
         while not self._ended and (effects := self.node.ready()) is not None:
             self._peers.send(effects.messages)
             self._send_snapshots()
@@ -260,7 +275,7 @@ class Member:
 
     def _written(self) -> None:
         if not self._ended:
-            self._finish_cycle()
+            self._guard(self._finish_cycle)
             self._turn()
 
     def _finish_cycle(self) -> None:
@@ -297,14 +312,14 @@ class Member:
     # What the peers report (RaftHandler).
 
     def on_message(self, message: Message) -> None:
-        self.node.step(message)
-        self.wake()
+        if not self._ended:
+            self._guard(partial(self.node.step, message))
+            self.wake()
 
     def on_snapshot(self, message: Message, data: bytes) -> None:
         if message.snapshot is not None:
             message.snapshot.data = data
-            self.node.step(message)
-            self.wake()
+            self.on_message(message)
 
     def report_unreachable(self, member_id: int) -> None:
         self.node.raft.report_unreachable(member_id)
