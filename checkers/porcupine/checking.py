@@ -3,7 +3,7 @@ not."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from porcupine.model import Model
 from porcupine.problem import Reductions
 from porcupine.search import Budget, Clock, Outcome, Stats, Verdict, search
 from porcupine.shrink import Shrinker, Shrunk
-from porcupine.verify import verify
+from porcupine.verify import CertificateError, verify
 
 EXPLAINED_PARTS = 3
 SHRINK_SECONDS = 10.0
@@ -59,12 +59,14 @@ def check(
     clock: Clock | None = None,
     reductions: Reductions | None = None,
     explained: bool = True,
+    witnesses: Mapping[Hashable, Sequence[Operation]] | None = None,
 ) -> Result:
     """Is there, for every partition, an order of the operations that the model accepts and real time allows?
 
     `clock` returns seconds (`time.monotonic`); without one, budgets of seconds are refused and none is read.
     A valid part has been verified by `porcupine.verify`; an invalid one is shrunk and explained, the first
-    few of them at least. Raises HistoryError for a history that contradicts itself.
+    few of them at least. `witnesses` are orders that somebody suggests for parts by their keys: one that the
+    verifier accepts saves the search. Raises HistoryError for a history that contradicts itself.
     """
     history = history if isinstance(history, History) else History(history)
     budget = budget or Budget()
@@ -73,7 +75,9 @@ def check(
     for key, operations in model.partition(list(history)).items():
         left = _left(budget, result.stats, started, clock)
         own = model.for_part(operations)
-        found = search(operations, own, reductions, left, clock)
+        found = _suggested(operations, own, (witnesses or {}).get(key))
+        if found is None:
+            found = search(operations, own, reductions, left, clock)
         part = Part(key, found.verdict, found.order, found, list(operations), own)
         result.parts.append(part)
         result.stats.add(found.stats)
@@ -90,6 +94,18 @@ def check(
             )
             part.explanation = explain(part.operations, part.model, part.found, part.shrunk, part.key)
     return result
+
+
+def _suggested(
+    operations: Sequence[Operation], model: Model[Any], order: Sequence[Operation] | None
+) -> Outcome | None:
+    if order is None:
+        return None
+    try:
+        verify(operations, order, model)
+    except CertificateError:
+        return None
+    return Outcome(Verdict.VALID, list(order), Stats(operations=len(operations)))
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

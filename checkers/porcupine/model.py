@@ -145,7 +145,7 @@ class Model(Generic[S]):
         return None
 
     def hint(self, operation: Operation) -> int | None:
-        """A guess at the place in the order of effects. It decides only what is tried first."""
+        """A guess at the place in the order, of reads as well. It decides only what is tried first."""
         return self.sequence(operation)
 
     def identity(self, operation: Operation) -> Hashable:

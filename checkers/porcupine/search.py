@@ -33,6 +33,7 @@ from typing import Any
 from porcupine.history import Operation
 from porcupine.model import NOTHING, Model
 from porcupine.problem import REJECTED, PoolGroup, Problem, Reductions
+from porcupine.tighten import NEVER
 
 Clock = Callable[[], float]
 
@@ -142,6 +143,7 @@ class _Search:
         self.best_length = 0
         self.best_tail: list[int] = []
         self.best_ends: list[tuple[int, int]] = []
+        self.waiting = NEVER
         self.predecessors = {index for index in problem.before if index >= 0}
 
     def run(self) -> Outcome:
@@ -164,6 +166,9 @@ class _Search:
                 if frontier >= self.best:
                     self._dead_end(frontier, mask, state)
                 pool = bool(problem.groups)
+                if pool and branches and self._waits_for_unknown(branches):
+                    branches = self._pool_branches(frontier, mask, state, used) + branches
+                    pool = False
                 if branches or pool:
                     here = _Branching(frontier, mask, used, len(self.order), state, branches, 0, pool)
                     self.stack.append(here)
@@ -173,15 +178,19 @@ class _Search:
             frontier, mask, state, used = following
 
     def _close(self, frontier: int, mask: int, state: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """Place what changes nothing, move the frontier, and list the branches that remain."""
+        """Place what changes nothing, move the frontier, and list the branches that remain.
+
+        Sets `waiting` to the least hint of a read that the state rejects: following the hints, it comes next.
+        """
         problem, interned, order = self.problem, self.interned, self.order
         bit, kind, before, quiet = problem.bit, problem.kind, problem.before, problem.quiet
         interchangeable = problem.reductions.interchangeable
-        count, predecessors = self.count, self.predecessors
+        count, predecessors, hint = self.count, self.predecessors, problem.hint
         row = interned.row(state)
         while frontier < count:
             branches: list[tuple[int, int]] = []
             kinds: set[int] = set()
+            self.waiting = NEVER
             again = False
             for index in problem.layer(frontier):
                 if mask & bit[index]:
@@ -194,6 +203,10 @@ class _Search:
                 if step is None:
                     step = interned.step(state, own)
                 if step == REJECTED:
+                    if quiet[index]:
+                        guess = hint[index]
+                        if guess is not None and guess < self.waiting:
+                            self.waiting = guess
                     continue
                 if quiet[index]:
                     mask |= bit[index]
@@ -218,6 +231,13 @@ class _Search:
     def _guess(self, branch: tuple[int, int]) -> tuple[float, int]:
         hint = self.problem.hint[branch[0]]
         return (-1 if hint is None else hint, branch[0])
+
+    def _waits_for_unknown(self, branches: list[tuple[int, int]]) -> bool:
+        """By the hints, a read comes before every operation that could come now: then something unknown did."""
+        if self.waiting == NEVER:
+            return False
+        first = self.problem.hint[branches[0][0]]
+        return first is not None and self.waiting < first
 
     def _is_new(self, frontier: int, mask: int, state: int, used: int) -> bool:
         """Remember the configuration; False when it, or one that leaves at least as much open, was met."""

@@ -243,6 +243,9 @@ class Revisions(_KeyModel):
             return self.learned.get(parts_of(operation)[1] or "")
         return answer_of(operation).revision if effective(operation) else None
 
+    def hint(self, operation: Operation) -> int | None:
+        return self.sequence(operation) if operation.is_unknown else answer_of(operation).revision
+
     def claims(self, reader: Operation, write: Operation) -> bool | None:
         read_at, written_at = answer_of(reader).revision, answer_of(write).revision
         if read_at is None or written_at is None:
@@ -349,7 +352,7 @@ class Values(_KeyModel):
         """Revisions only suggest what to try first: the verdict does not depend on them."""
         if operation.is_unknown:
             return self.guesses.get(parts_of(operation)[1] or "")
-        return answer_of(operation).revision if effective(operation) else None
+        return answer_of(operation).revision
 
     def token(self, state: Key) -> Hashable:
         return state.value

@@ -1,7 +1,7 @@
 """From what a run left behind to its verdict. The same judgement after a run and at any time later, anywhere.
 
 Three kinds of evidence, each a check of its own:
-- the workload's checkers over the history, and always the statistics, which know whether the run proves anything;
+- the workload's checkers over the history, and always the statistics: they know if the run proves anything;
 - members: one that ended by itself, or that never served again after all faults were healed. Neither breaks a
   promise of linearizability, but neither may pass: unknown at best;
 - hashes: HashKV of all members at one revision. Different hashes are different stores: invalid.

@@ -37,13 +37,13 @@ class View:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of load so far, at most those planned."""
-        return min(self.clock.seconds(), self.plan.duration) if self.clock is not None else 0.0
+        """Seconds since the load began."""
+        return self.clock.seconds() if self.clock is not None else 0.0
 
     @property
     def left(self) -> float:
         """Seconds of load to come."""
-        return self.plan.duration - self.elapsed
+        return max(0.0, self.plan.duration - self.elapsed)
 
 
 class Observer:
@@ -86,7 +86,7 @@ class Stop:
         await self._event.wait()
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of the work. Stopped, with the work cancelled and ended, when the request comes first."""
+        """The result of the work; Stopped, with the work cancelled and ended, when the request is first."""
         task = asyncio.ensure_future(work)
         asked = asyncio.ensure_future(self._event.wait())
         try:

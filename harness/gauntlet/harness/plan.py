@@ -1,4 +1,4 @@
-"""What a run is to do: everything that decides it, as one value, as JSON, and as the command that repeats it."""
+"""What a run is to do: everything that decides it, as one value, as JSON, as the command that repeats it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; fields that are no part of a plan are passed over. PlanError for nonsense."""
+        """The inverse of `to_json`; other fields are passed over. PlanError for nonsense."""
         known: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             if field.name not in value:

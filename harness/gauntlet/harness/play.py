@@ -5,9 +5,9 @@ In order, as far as nobody asks to stop:
 2. load for `plan.duration` seconds; the schedule of faults leaves the beginning and the end of it quiet;
 3. whatever was broken is healed, and every member must serve again;
 4. final reads and hashes (aftermath.py).
-A request to stop ends the step it meets: clients are cut off, with their operations recorded as what they are,
-and faults are healed. A member that ends by itself is a finding: load and faults end early, the rest is done
-with the members there are.
+A request to stop ends the step it meets: clients are cut off, with their operations recorded as what they
+are, and faults are healed. A member that ends by itself is a finding: load and faults end early, the rest is
+done with the members there are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people see of a run: a live display on a terminal, plain lines elsewhere, and the verdict at the end."""
+"""What people see of a run: a live display on a terminal, plain lines elsewhere, the verdict at the end."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class LiveObserver(Observer):
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(view.phase, style="bold"),
-            ProgressBar(total=duration, completed=view.elapsed, width=30),
+            ProgressBar(total=duration, completed=min(view.elapsed, duration), width=30),
             Text(f"{view.elapsed:.1f} s, {view.left:.1f} s left"),
         )
         active = view.active()

@@ -106,7 +106,7 @@ class Recorder:
             record["return_ns"] = self._clock.ns()
             self._writer.write(record)
             self.counts.outcomes[record["outcome"]] += 1
-        return record["outcome"] == "ok"
+        return bool(record["outcome"] == "ok")
 
 
 async def run_client(

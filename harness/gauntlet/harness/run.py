@@ -31,6 +31,7 @@ from gauntlet.workloads.registry import make
 from porcupine.search import Verdict
 
 RUNS = Path("gauntlet-runs")
+START_SECONDS = 30.0  # until every member serves
 
 
 class RunFailed(AssertionError):
@@ -102,7 +103,7 @@ def default_directory(plan: Plan, parent: Path = RUNS) -> Path:
 
 
 def prepare(plan: Plan, members: Path) -> tuple[Target, FaultPlan]:
-    """What the plan asks for, with nothing started or written: whatever is wrong with its words shows here."""
+    """What the plan asks for, with nothing started or written: whatever is wrong with it shows here."""
     make(plan.workload, settings_of(plan))
     check_toxiproxy(plan.toxiproxy)
     kinds = parse_faults(plan.faults)
@@ -141,6 +142,7 @@ def target_options(plan: Plan, members: Path, observer: Observer | None = None) 
         member_flags=member_flags,
         env=env,
         member_env=member_env,
+        start_timeout=START_SECONDS,
         say=observer.say if observer is not None else lambda _message: None,
     )
 

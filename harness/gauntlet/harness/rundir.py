@@ -4,7 +4,7 @@
     history.jsonl   one operation a line, in the order of their ends
     faults.jsonl    one fault a line: when, on whom, and the evidence that it bit
     leaders.jsonl   who led when
-    members.json    what became of the members: versions, those that ended by themselves, their hashes at the end
+    members.json    what became of the members: versions, who ended by itself, their hashes at the end
     members/        data directories and logs of the members, where we ran them
     results.json    the verdict; report.html shows it
 

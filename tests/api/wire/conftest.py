@@ -146,7 +146,11 @@ class Running:
     """A server in its own thread and loop."""
 
     def __init__(
-        self, limits: Limits | None = None, url: str = "http://127.0.0.1:0", tls: Any = None, http: bool = True
+        self,
+        limits: Limits | None = None,
+        url: str = "http://127.0.0.1:0",
+        tls: Any = None,
+        http: bool = True,
     ) -> None:
         self.service = EchoService()
         self.loop = asyncio.new_event_loop()
@@ -180,7 +184,7 @@ class Running:
         return socket.create_connection((host, int(port)), timeout=10)
 
 
-@pytest.fixture()
+@pytest.fixture
 def run_server() -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
@@ -194,12 +198,12 @@ def run_server() -> Iterator[Callable[..., Running]]:
         assert server.errors == []
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(run_server: Callable[..., Running]) -> Running:
     return run_server()
 
 
-@pytest.fixture()
+@pytest.fixture
 def eventually() -> Callable[[Callable[[], Any]], None]:
     """Wait until a condition holds."""
 
@@ -263,7 +267,7 @@ class FrameClient:
             yield sock
 
 
-@pytest.fixture()
+@pytest.fixture
 def frame_client() -> FrameClient:
     return FrameClient()
 

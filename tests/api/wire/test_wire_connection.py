@@ -52,7 +52,7 @@ class Pair:
         self.send(self.client.opening(settings))
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_pair(echo_service: Any, frame_clients: Any) -> Callable[..., Pair]:
     def make(limits: Limits | None = None) -> Pair:
         return Pair(echo_service, frame_clients, limits)
@@ -60,7 +60,7 @@ def make_pair(echo_service: Any, frame_clients: Any) -> Callable[..., Pair]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def pair(make_pair: Callable[..., Pair]) -> Pair:
     made = make_pair()
     made.open()
@@ -171,7 +171,9 @@ FRAMES = st.lists(
         st.integers(0, 11),
         st.sampled_from([0, 1, 4, 5, 8, 13, 0x20, 0x25, 0xFF]),
         st.sampled_from([0, 1, 1, 3, 3, 5, 7, 2, 0x7FFFFFFF]),
-        st.one_of(st.binary(max_size=40), st.just(b"\0\0\0\0\x02\x0a\0"), st.just(bytes(4)), st.just(bytes(8))),
+        st.one_of(
+            st.binary(max_size=40), st.just(b"\0\0\0\0\x02\x0a\0"), st.just(bytes(4)), st.just(bytes(8))
+        ),
     ),
     max_size=30,
 )

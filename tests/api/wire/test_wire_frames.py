@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-@given(
-    st.integers(0, 255), st.integers(0, 255), st.integers(0, frames.STREAM_MASK), st.binary(max_size=2000)
-)
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, frames.STREAM_MASK), st.binary(max_size=2000))
 def test_a_built_frame_is_read_back(kind: int, flags: int, stream_id: int, payload: bytes) -> None:
     data = frames.frame(kind, flags, stream_id, payload)
     assert list(frames.split_frames(data + data[:-1])) == [(kind, flags, stream_id, payload)]
@@ -19,7 +17,7 @@ def test_a_built_frame_is_read_back(kind: int, flags: int, stream_id: int, paylo
 
 def test_builders_match_the_rfc() -> None:
     assert frames.settings([(4, 65535)]) == bytes.fromhex("000006040000000000 0004 0000ffff")
-    assert frames.SETTINGS_ACK == bytes.fromhex("000000040100000000")
+    assert bytes.fromhex("000000040100000000") == frames.SETTINGS_ACK
     assert frames.window_update(3, 1) == bytes.fromhex("000004080000000003 00000001")
     assert frames.rst_stream(5, ErrorCode.CANCEL) == bytes.fromhex("000004030000000005 00000008")
     assert frames.ping(b"12345678", ack=True) == bytes.fromhex("000008060100000000") + b"12345678"

@@ -41,7 +41,7 @@ class Client:
         return self.channel.unary_unary(path, lambda data: data, lambda data: data)
 
 
-@pytest.fixture()
+@pytest.fixture
 def connect() -> Iterator[Callable[..., Client]]:
     channels: list[grpc.Channel] = []
 
@@ -57,7 +57,7 @@ def connect() -> Iterator[Callable[..., Client]]:
         channel.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(server: Any, connect: Callable[..., Client]) -> Client:
     return connect(server.address)
 
@@ -80,7 +80,13 @@ def test_unary(client: Client) -> None:
 
 
 def test_metadata_and_peer(server: Any, client: Client) -> None:
-    metadata = [("token", "secret"), ("hasleader", "true"), ("twice", "1"), ("twice", "2"), ("b-bin", b"\0\1")]
+    metadata = [
+        ("token", "secret"),
+        ("hasleader", "true"),
+        ("twice", "1"),
+        ("twice", "2"),
+        ("b-bin", b"\0\1"),
+    ]
     client.put(pb.PutRequest(key=b"k"), metadata=metadata, timeout=10)
     context = server.service.contexts[-1]
     seen = context.metadata
@@ -121,7 +127,9 @@ def test_undecodable_request(client: Client) -> None:
 
 
 def test_deadlines(server: Any, client: Client, eventually: Callable[..., None]) -> None:
-    assert failure(client.range, pb.RangeRequest(key=b"k"), timeout=0.2)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert (
+        failure(client.range, pb.RangeRequest(key=b"k"), timeout=0.2)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    )
     eventually(lambda: server.service.cancelled == ["range"])
     context = server.service.contexts[-1]
     assert context.cancelled
@@ -143,7 +151,7 @@ def test_a_lost_connection_cancels(
     server: Any, connect: Callable[..., Client], eventually: Callable[..., None]
 ) -> None:
     client = connect(server.address)
-    client.range.future(pb.RangeRequest(key=b"k"))
+    pending = client.range.future(pb.RangeRequest(key=b"k"))
     done = threading.Event()
 
     def requests() -> Iterator[Any]:
@@ -154,6 +162,7 @@ def test_a_lost_connection_cancels(
     eventually(lambda: server.service.held)
     client.channel.close()
     done.set()
+    assert pending.done()
     eventually(lambda: sorted(server.service.cancelled) == ["range", "watch"])
     eventually(lambda: server.server.connections == 0)
 
@@ -188,7 +197,7 @@ def test_single_request_streams_want_exactly_one(client: Client) -> None:
     )
     for count, text in ((0, "received no request message"), (2, "received multiple request messages")):
         with pytest.raises(grpc.RpcError) as caught:
-            list(many(iter([pb.SnapshotRequest(version="v")] * count), timeout=10))
+            list(many(iter([pb.SnapshotRequest()] * count), timeout=10))
         assert caught.value.code() == grpc.StatusCode.INTERNAL
         assert text in caught.value.details()
 

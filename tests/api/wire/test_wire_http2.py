@@ -135,7 +135,9 @@ def test_tls(run_server: Any, certificate: Path) -> None:
     context.load_cert_chain(certificate)
     server = run_server(None, "https://127.0.0.1:0", context)
     root = certificate.read_bytes()
-    with grpc.secure_channel(server.address, grpc.ssl_channel_credentials(root[root.index(b"-----BEGIN C") :])) as ch:
+    with grpc.secure_channel(
+        server.address, grpc.ssl_channel_credentials(root[root.index(b"-----BEGIN C") :])
+    ) as ch:
         put = ch.unary_unary(PUT, pb.PutRequest.SerializeToString, pb.PutResponse.FromString)
         value = b"v" * MEBIBYTE
         assert put(pb.PutRequest(key=b"k", value=value), timeout=20).prev_kv.value == value
@@ -158,7 +160,7 @@ def test_urls_that_cannot_be_listened_on(run_server: Any) -> None:
 # Clients that mean no good. After each, another client is served.
 
 
-@pytest.fixture()
+@pytest.fixture
 def hostile(server: Any) -> Any:
     yield server
     with grpc.insecure_channel(server.address) as channel:
@@ -167,7 +169,12 @@ def hostile(server: Any) -> Any:
 
 
 def test_garbage_instead_of_a_preface(hostile: Any) -> None:
-    for garbage in (b"\x16\x03\x01\x02\x00\x01", b"SSH-2.0-x\r\n", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"\0" * 9):
+    for garbage in (
+        b"\x16\x03\x01\x02\x00\x01",
+        b"SSH-2.0-x\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+        b"\0" * 9,
+    ):
         with hostile.connect() as sock:
             sock.sendall(garbage)
             assert read_all(sock) == b""
@@ -264,7 +271,7 @@ def test_a_defect_in_a_handler_costs_one_connection(run_server: Any, frame_clien
         assert put(pb.PutRequest(key=b"k"), timeout=10).prev_kv.key == b"k"
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 def test_a_thousand_idle_and_a_thousand_busy_connections(
     server: Any, frame_clients: Any, eventually: Any
 ) -> None:

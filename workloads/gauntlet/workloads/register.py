@@ -14,8 +14,9 @@ and, when it was answered, a response with the header's `revision` and
     delete   deleted, 0 or 1
     cas      succeeded; mod_revision when it swapped, and what the get above has when it was refused
 
-A compare-and-swap expects the mod_revision that the client saw last, or the one that any client saw last, half
-and half, so that some succeed and some fail while clients race. The checker holds every field against the rest.
+A compare-and-swap expects the mod_revision that the client saw last, or the one that any client saw last,
+half and half, so that some succeed and some fail while clients race. The checker holds every field against the
+rest.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Seen:
 
 class Register:
     name = "register"
-    checks = ("linearizable", "revisions")
+    checks: tuple[str, ...] = ("linearizable", "revisions")
 
     def __init__(self, settings: Settings) -> None:
         self._keys = [f"{settings.prefix}/register/{number}" for number in range(settings.keys)]

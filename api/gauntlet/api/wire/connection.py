@@ -1,25 +1,26 @@
 """One HTTP/2 connection, the server's side, as a state machine: bytes in, calls on streams, bytes out.
 
-PURE: no clock, no socket. The owner calls `receive(data, now)` with whatever arrived, `take()` for what is to be
-written, `refill()` when it was. How the input is cut into pieces makes no difference.
+PURE: no clock, no socket. The owner calls `receive(data, now)` with whatever arrived, `take()` for what is to
+be written, `refill()` when it was. How the input is cut into pieces makes no difference.
 
 Rules (RFC 9113):
 
 - The client begins with the preface and a SETTINGS frame (3.4). We begin with SETTINGS and a WINDOW_UPDATE.
 - A header block is one HEADERS and its CONTINUATION frames with nothing between (6.10).
-- Streams of the client have odd, rising numbers. A number above the highest seen is idle, and idle streams take
-  only HEADERS and PRIORITY. A number that was passed over is closed for ever; using it is a PROTOCOL_ERROR, using
-  one that was open before is STREAM_CLOSED (5.1).
+- Streams of the client have odd, rising numbers. A number above the highest seen is idle, and idle streams
+  take only HEADERS and PRIORITY. A number that was passed over is closed for ever; using it is a
+  PROTOCOL_ERROR, using one that was open before is STREAM_CLOSED (5.1).
 - When we are done with a stream before the client is, it lingers: what the client still sends is ignored. At
   most LINGERING streams do so; the oldest is then reset. A stream we reset ourselves lingers the same way.
 - A breach of the protocol costs the stream where the RFC says so, else the connection: GOAWAY, and the owner
   closes. Nothing is read after that.
 
-Against hostile clients: a header block has a bounded number of frames and bytes. Cheap frames that make work for
-nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown types) are paid for from an allowance
-of ALLOWANCE frames that refills with ALLOWANCE_RATE a second; a client that runs out of it is sent away with
-ENHANCE_YOUR_CALM. Pings have gRPC's own rule: a ping sooner than the agreed time earns a strike, sending headers
-or data wipes the strikes, the third strike is the end. While answers pile up, input waits (`saturated`), and new streams are refused (Limits.backlog_bytes).
+Against hostile clients: a header block has a bounded number of frames and bytes. Cheap frames that make work
+for nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown types) are paid for from an
+allowance of ALLOWANCE frames that refills with ALLOWANCE_RATE a second; a client that runs out of it is sent
+away with ENHANCE_YOUR_CALM. Pings have gRPC's own rule: a ping sooner than the agreed time earns a strike,
+sending headers or data wipes the strikes, the third strike is the end. While answers pile up, input waits
+(`saturated`), and new streams are refused (Limits.backlog_bytes).
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ _unpack = frames.HEAD.unpack_from
 class Connection(Outflow):
     """`accept(connection, stream id, head, ended)` is called for each request; it makes the Stream.
 
-    `wake()` is called when there is something to `take` and `scheduled` was not set. `pong(payload)` is called
-    for each answer to a `ping`.
+    `wake()` is called when there is something to `take` and `scheduled` was not set. `pong(payload)` is
+    called for each answer to a `ping`.
     """
 
     __slots__ = (
@@ -130,7 +131,7 @@ class Connection(Outflow):
 
     @property
     def saturated(self) -> bool:
-        """Whether so much output waits that input should wait too, if it is the socket that does not take it."""
+        """Whether so much output waits that input should wait too, if the socket is what holds it."""
         return self.backlog > SATURATED
 
     @property

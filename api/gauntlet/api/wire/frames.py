@@ -1,4 +1,5 @@
-"""HTTP/2 frames as bytes: constants, builders, and the parsing of whole payloads (RFC 9113, sections 4 and 6).
+"""HTTP/2 frames as bytes: constants, builders, and the parsing of whole payloads (RFC 9113, sections 4 and
+6).
 
 Nothing here keeps state. A payload that breaks a rule raises `ConnectionFault` or `StreamFault`, by what the
 RFC says the rule's breach costs.

@@ -20,7 +20,7 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
-from gauntlet.api.errors import RpcError
+from gauntlet.api.errors import Code, RpcError
 from gauntlet.api.wire import status
 from gauntlet.api.wire.connection import Connection
 from gauntlet.api.wire.hpack_cache import Head
@@ -187,14 +187,14 @@ class Dispatcher:
                 text = (
                     f"invalid gRPC request content-type {status.go_quote(metadata.get('content-type', ''))}"
                 )
-                route.refusal = status.trailers_only(3, text, "", 415)
+                route.refusal = status.trailers_only(Code.INVALID_ARGUMENT, text, "", 415)
             return route
         route.subtype = subtype
         if head.method != "POST":
             text = (
                 f"Received a HEADERS frame with :method {status.go_quote(head.method)} which should be POST"
             )
-            route.refusal = status.trailers_only(13, text, subtype, 405)
+            route.refusal = status.trailers_only(Code.INTERNAL, text, subtype, 405)
             return route
         encoding = metadata.get("grpc-encoding", "identity")
         error: RpcError | None = None

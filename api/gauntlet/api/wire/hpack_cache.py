@@ -3,14 +3,14 @@
 Decoding. A client sends nearly the same header block with every call, and once its entries are in the dynamic
 table, exactly the same bytes. So a decoded block is kept under its bytes, under these rules:
 
-- The meaning of a block depends on its bytes and on the dynamic table (RFC 7541, section 2.2). So the cache is
-  valid for one state of the table: a block that changes the table (an insertion, a resize) empties the cache
-  and is itself not kept.
+- The meaning of a block depends on its bytes and on the dynamic table (RFC 7541, section 2.2). So the cache
+  is valid for one state of the table: a block that changes the table (an insertion, a resize) empties the
+  cache and is itself not kept.
 - Whether a block changed the table is seen from the table itself, before and after: its size limit, its
   number of entries and the identity of its newest one. An insertion always makes a new newest entry; one that
   is too large to fit empties the table, which changes the number unless there was nothing to lose.
-- What a list of header fields means (`Head`) does not depend on the table at all. A second cache keeps that by
-  the fields without `grpc-timeout`, whose value some clients change with every call.
+- What a list of header fields means (`Head`) does not depend on the table at all. A second cache keeps that
+  by the fields without `grpc-timeout`, whose value some clients change with every call.
 
 Both caches are bounded in entries and in the size of what they keep.
 

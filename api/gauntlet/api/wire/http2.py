@@ -1,9 +1,9 @@
 """HTTP/2 on asyncio: one protocol object per connection, between a transport and a Connection.
 
 Per loop turn a connection makes one write, whatever was answered in the turn. While the socket does not take
-what was written, nothing more is read and DATA stays in its streams. A connection that is told to go away gets
-its GOAWAY, our half is shut, and what still arrives is thrown away for a moment, because closing on unread
-input would reset the connection and might destroy the GOAWAY on its way.
+what was written, nothing more is read and DATA stays in its streams. A connection that is told to go away
+gets its GOAWAY, our half is shut, and what still arrives is thrown away for a moment, because closing on
+unread input would reset the connection and might destroy the GOAWAY on its way.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Http2Protocol(asyncio.Protocol):
         connection.receive(data, self._loop.time())
         self.flush()
         if connection.unparsed and not self._paused:
-            # It is the client's flow control, not its socket, that holds our output: what opens it must be read.
+            # The client's flow control, not its socket, holds our output: what opens it must be read.
             self._go_on()
 
     def eof_received(self) -> bool:
@@ -102,12 +102,11 @@ class Http2Protocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._paused = True
         self.connection.throttle()
-        if not self._lingering:
-            self.transport.pause_reading()
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingering:
             return
         self.transport.resume_reading()
         self.connection.refill()
@@ -165,20 +164,16 @@ class Http2Protocol(asyncio.Protocol):
             return
         self._lingering = True
         self._disarm()
-        if not transport.can_write_eof():
+        if not transport.can_write_eof() or transport.get_write_buffer_size():
+            self._timer = self._loop.call_later(LINGER_SECONDS, transport.abort)
             transport.close()
             return
-        transport.write_eof()
-        if self._paused:
-            transport.resume_reading()
-        self._timer = self._loop.call_later(LINGER_SECONDS, self._end)
-
-    def _end(self) -> None:
-        """The moment is over. A client that does not even take the GOAWAY is not waited for."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self.transport.close()
+        try:
+            transport.write_eof()
+        except OSError:
+            transport.abort()  # The client was faster.
+            return
+        self._timer = self._loop.call_later(LINGER_SECONDS, transport.close)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -198,10 +193,15 @@ class Http2Protocol(asyncio.Protocol):
         self._timer = self._loop.call_later(self._limits.keepalive_timeout, self._judge_silence)
 
     def _judge_silence(self) -> None:
-        if self.connection.now < self._pinged_at:
+        pinged_at, self._pinged_at = self._pinged_at, 0.0
+        if self.connection.now < pinged_at:
             self.transport.abort()
         else:
             self._keep_alive()
 
     def _pong(self, payload: bytes) -> None:
-        """Any frame is a sign of life; an answered ping needs nothing more."""
+        """The ping was answered: the next silence counts from here."""
+        if payload == KEEPALIVE_PING and self._pinged_at and not self._lingering:
+            self._disarm()
+            self._pinged_at = 0.0
+            self._timer = self._loop.call_later(self._limits.keepalive_interval, self._keep_alive)

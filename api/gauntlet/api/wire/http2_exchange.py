@@ -5,8 +5,8 @@ The exchange is both the HttpRequest and the HttpResponder of `http_types`. Rule
 - The handler is called at the first piece of the body, or at the end of a request that has none, so that a
   request which turns out malformed in between is refused and not answered. Body pieces wait until the handler
   has said how it wants them; if it has said nothing when it returns, the body is thrown away.
-- An answer by a handler that wants no body is kept back until the body has ended, or CORK_SECONDS at most, for
-  the same reason.
+- An answer by a handler that wants no body is kept back until the body has ended, or CORK_SECONDS at most,
+  for the same reason.
 - A paused body is bounded by the stream's window, which is opened again only after `resume`.
 - An answer that is complete before its request is resets the stream with NO_ERROR (RFC 9113, 8.1).
 """

@@ -1,16 +1,18 @@
-"""The sending half of an HTTP/2 connection: flow control, fair sharing, and one gathered output (RFC 9113, 5.2).
+"""The sending half of an HTTP/2 connection: flow control, fair sharing, and one gathered output (RFC 9113,
+5.2).
 
 Rules:
 
-- Everything to be sent is appended to one list, which the owner takes and writes once per loop turn. The first
-  append of a turn calls `wake`.
+- Everything to be sent is appended to one list, which the owner takes and writes once per loop turn. The
+  first append of a turn calls `wake`.
 - DATA leaves only within three bounds: the stream's window, the connection's window, and `budget`, the number
   of DATA bytes the owner is willing to hold for the socket until it says `refill`. What does not fit waits in
   its stream's queue; HEADERS, resets and acknowledgements never wait.
 - Streams with waiting data take turns, one frame each. A stream whose own window is used up loses its turn
   until the window opens; it never holds up another.
 - What ends a stream (trailers, or an empty last DATA frame) goes out right behind its last byte.
-- Senders are told that their backlog is low only in `refill`, never from within their own or another's `send`.
+- Senders are told that their backlog is low only in `refill`, never from within their own or another's
+  `send`.
 - A small answer may pass streams that wait for budget, since it fits into what is left of it.
 """
 

@@ -1,8 +1,8 @@
 """The listener: gRPC over HTTP/2 and HTTP/1.1 on the same port, plain, over TLS, and on Unix sockets.
 
-What a connection speaks is settled by ALPN where TLS says it, else by its first bytes: the HTTP/2 preface, or a
-first line that names HTTP/1. What is neither is closed without an answer, as etcd's multiplexer does. A server
-without an HTTP handler takes everything for HTTP/2.
+What a connection speaks is settled by ALPN where TLS says it, else by its first bytes: the HTTP/2 preface, or
+a first line that names HTTP/1. What is neither is closed without an answer, as etcd's multiplexer does. A
+server without an HTTP handler takes everything for HTTP/2.
 """
 
 from __future__ import annotations

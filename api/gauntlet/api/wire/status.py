@@ -1,6 +1,7 @@
 """gRPC's own texts and encodings: status blocks, time-outs, compression, content types.
 
-The texts are those of grpc-go, which every etcd client knows; a helper here builds each that needs an argument.
+The texts are those of grpc-go, which every etcd client knows; a helper here builds each that needs an
+argument.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import zlib
 from functools import lru_cache
 
 from gauntlet.api.errors import Code, RpcError
-from gauntlet.api.wire.frames import DEFAULT_FRAME_SIZE
 from gauntlet.api.wire.hpack_cache import encode_headers
 from gauntlet.api.wire.outflow import Block
 
@@ -126,12 +126,6 @@ def _content_type(subtype: str) -> bytes:
     return f"{CONTENT_TYPE}+{subtype}".encode("latin-1") if subtype else CONTENT_TYPE.encode()
 
 
-def block_or_bytes(block: bytes) -> Block:
-    if len(block) > DEFAULT_FRAME_SIZE:
-        raise ValueError("status block too large")
-    return Block(block, True)
-
-
 @lru_cache(256)
 def trailers(code: int, message: str) -> Block:
     """The trailers that end a call whose headers were sent."""
@@ -160,7 +154,7 @@ def compress(data: bytes) -> bytes:
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """The content of a gzip stream, of several members too. Raises RpcError; never makes more than limit + 1."""
+    """The content of a gzip stream, of several members too. Raises RpcError; makes at most limit + 1 bytes."""
     if data[:2] != b"\x1f\x8b":
         raise RpcError(Code.INTERNAL, "grpc: failed to decompress the message: gzip: invalid header")
     parts: list[bytes] = []

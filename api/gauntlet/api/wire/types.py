@@ -10,8 +10,9 @@ thread, and encodes what the handler answers. Nothing here creates a task or a c
   sends. Server-streaming methods are streams whose receiver gets one message and a half-close.
 
 A call is over when it is answered, when its deadline passes, when the client cancels it, or when its
-connection is lost. Answers to a call that is over are dropped silently, because a service cannot know in time.
-Any other exception out of a handler is a defect: it ends the connection it came from, and only that one.
+connection is lost. Answers to a call that is over are dropped silently, because a service cannot know in
+time. Any other exception out of a handler is a defect: it ends the connection it came from, and only that
+one.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ class Context:
 
     `metadata` is the request's custom metadata: lower-case names, without HTTP/2's pseudo headers and without
     what gRPC itself uses; of a repeated name the first value counts, as it does for etcd. `:authority` is
-    there under that name. Values of `-bin` names are base64 text. It is shared between calls: do not change it.
-    `peer` is the remote `host:port`, empty for a Unix socket. `deadline` is in the event loop's time, None
-    when the client set none. `cancelled` is True once the call is over without having been answered.
+    there under that name. Values of `-bin` names are base64 text. It is shared between calls: do not change
+    it. `peer` is the remote `host:port`, empty for a Unix socket. `deadline` is in the event loop's time,
+    None when the client set none. `cancelled` is True once the call is over without having been answered.
     """
 
     __slots__ = ("_callbacks", "_transport_info", "cancelled", "deadline", "metadata", "peer")

@@ -60,6 +60,11 @@ _STRUCTS = {
     "limit_data": "LimitDataToxic",
 }
 
+_POPULATE_TYPE = r'struct { toxiproxy.Proxy; Enabled *bool "json:\"enabled\"" }'
+_UPDATE_TYPE = (
+    r'struct { Attributes interface {} "json:\"attributes\""; Toxicity float32 "json:\"toxicity\"" }'
+)
+
 Action = Callable[[Request, list[str]], Awaitable[Response]]
 
 
@@ -143,7 +148,9 @@ class Api:
 
     async def _create(self, request: Request, _names: list[str]) -> Response:
         try:
-            given = gojson.fill(gojson.decode(request.body), "Proxy", _PROXY_FIELDS)
+            given = gojson.fill(
+                gojson.decode(request.body), _PROXY_FIELDS, "Proxy.", "value of type toxiproxy.Proxy"
+            )
         except BadBody as error:
             raise _bad_body(error) from error
         for name in ("name", "upstream"):
@@ -174,15 +181,14 @@ class Api:
         return _ok(body, error.status if error is not None else 201)
 
     def _populate_input(self, body: bytes | bytearray) -> list[dict[str, Any]]:
-        struct_type = '[]struct { toxiproxy.Proxy; Enabled *bool "json:\\"enabled\\"" }'
         try:
             items = gojson.decode(bytes(body))
             if items is None:
                 items = []
             if not isinstance(items, list):
                 kind = gojson.kind_of(items)
-                raise BadBody(f"json: cannot unmarshal {kind} into Go value of type {struct_type}")
-            given = [gojson.fill(item, "", _PROXY_FIELDS) for item in items]
+                raise BadBody(f"json: cannot unmarshal {kind} into Go value of type []{_POPULATE_TYPE}")
+            given = [_populate_item(item) for item in items]
         except BadBody as error:
             raise _bad_body(error) from error
         for number, item in enumerate(given, 1):
@@ -212,7 +218,9 @@ class Api:
     async def _update(self, request: Request, names: list[str]) -> Response:
         proxy = self._proxy(names[0])
         try:
-            given = gojson.fill(gojson.decode(request.body), "Proxy", _PROXY_FIELDS)
+            given = gojson.fill(
+                gojson.decode(request.body), _PROXY_FIELDS, "Proxy.", "value of type toxiproxy.Proxy"
+            )
         except BadBody as error:
             raise _bad_body(error) from error
         try:
@@ -245,7 +253,12 @@ class Api:
     async def _add_toxic(self, request: Request, names: list[str]) -> Response:
         proxy = self._proxy(names[0])
         try:
-            given = gojson.fill(gojson.decode(request.body), "ToxicWrapper", _TOXIC_FIELDS)
+            given = gojson.fill(
+                gojson.decode(request.body),
+                _TOXIC_FIELDS,
+                "ToxicWrapper.",
+                "value of type toxics.ToxicWrapper",
+            )
         except BadBody as error:
             raise _bad_body(error) from error
         stream = given.get("stream", "downstream")
@@ -263,7 +276,9 @@ class Api:
             stream=stream,
             direction=stream.lower(),
             toxicity=_toxicity(given.get("toxicity", 1.0)),
-            attributes=_attributes(kind, given.get("attributes"), {}),
+            attributes=_attributes(
+                kind, given.get("attributes"), {}, "ToxicWrapper.attributes of type toxics.NoopToxic"
+            ),
         )
         proxy.add_toxic(toxic)
         return _ok(toxic_json(toxic))
@@ -275,10 +290,15 @@ class Api:
         toxic = self._toxic(names)
         try:
             fields = {name: _TOXIC_FIELDS[name] for name in ("attributes", "toxicity")}
-            given = gojson.fill(gojson.decode(request.body), "", fields)
+            given = gojson.fill(gojson.decode(request.body), fields, ".", f"value of type {_UPDATE_TYPE}")
         except BadBody as error:
             raise _bad_body(error) from error
-        attributes = _attributes(toxic.type, given.get("attributes"), toxic.attributes)
+        attributes = _attributes(
+            toxic.type,
+            given.get("attributes"),
+            toxic.attributes,
+            f".attributes of type toxics.{_STRUCTS[toxic.type]}",
+        )
         self._proxy(names[0]).update_toxic(
             toxic, _toxicity(given.get("toxicity", toxic.toxicity)), attributes
         )
@@ -324,6 +344,14 @@ class Api:
         return toxic
 
 
+def _populate_item(item: Any) -> dict[str, Any]:
+    """The real server lays a field `enabled` of its own over the proxy's; that shows in its messages."""
+    of_proxy = {name: field for name, field in _PROXY_FIELDS.items() if name != "enabled"}
+    given = gojson.fill(item, of_proxy, ".Proxy.", f"value of type {_POPULATE_TYPE}")
+    over = gojson.fill(item, {"enabled": _PROXY_FIELDS["enabled"]}, ".", "")
+    return given | over
+
+
 def _matches(pattern: tuple[str, ...], parts: list[str]) -> bool:
     return len(pattern) == len(parts) and all(
         part != "" if wanted == "*" else part == wanted for wanted, part in zip(pattern, parts, strict=True)
@@ -337,12 +365,12 @@ async def _started(proxy: Proxy) -> None:
         raise ApiError(500, str(error)) from error
 
 
-def _attributes(kind: str, given: Any, present: Mapping[str, int]) -> dict[str, int]:
-    """The attributes after the request; 400 for a wrong type as the real server, and for values it would die of."""
+def _attributes(kind: str, given: Any, present: Mapping[str, int], wanted: str) -> dict[str, int]:
+    """The attributes after the request; 400 for a wrong type, and for what the real server would die of."""
     go_type = "int" if kind == "slicer" else "int64"
     fields = {attribute.name: Field(attribute.name, go_type) for attribute in TYPES[kind].attributes}
     try:
-        changes = gojson.fill(given, _STRUCTS[kind], fields, "attributes.", ".attributes")
+        changes = gojson.fill(given, fields, f"{_STRUCTS[kind]}.attributes.", f"struct field {wanted}")
     except BadBody as error:
         raise _bad_body(error) from error
     try:

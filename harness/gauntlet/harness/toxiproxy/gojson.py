@@ -170,31 +170,29 @@ def _quoted(letter: str) -> str:
     return f"'{escaped}'"
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes | bytearray) -> Any:
     """The first value: dict, list, str, Number, bool or None."""
     return _Scanner(body.decode("utf-8", "replace")).document()
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a Go struct: its Go type is one of string, bool, int64, int, float32, map, raw."""
+    """A field of a Go struct: its Go type is one of string, bool, int64, int, float32, raw."""
 
     name: str
     go_type: str
 
 
-def fill(
-    value: Any, struct: str, fields: Mapping[str, Field], prefix: str = "", path: str = ""
-) -> dict[str, Any]:
+def fill(value: Any, fields: Mapping[str, Field], prefix: str, wanted: str) -> dict[str, Any]:
     """The known fields of an object, each with a value of its type; BadBody words the first mismatch.
 
-    struct and prefix appear in the message, as in `Proxy.name` or `LatencyToxic.attributes.latency`.
+    prefix stands before the field in the message (`Proxy.`, `LatencyToxic.attributes.`); wanted is what the
+    message says when the value is no object at all (`value of type toxiproxy.Proxy`).
     """
     if value is None:
         return {}
     if not isinstance(value, dict):
-        where = f" into Go struct field {path}" if path else " into Go value"
-        raise BadBody(f"json: cannot unmarshal {kind_of(value)}{where} of type {struct}")
+        raise BadBody(f"json: cannot unmarshal {kind_of(value)} into Go {wanted}")
     lowered = {name.lower(): field for name, field in fields.items()}
     found: dict[str, Any] = {}
     first: BadBody | None = None
@@ -203,7 +201,7 @@ def fill(
         if field is None or given is None:
             continue
         try:
-            found[field.name] = _convert(given, field, f"{struct}.{prefix}{field.name}")
+            found[field.name] = _convert(given, field, f"{prefix}{field.name}")
         except BadBody as error:
             first = first or error
     if first is not None:

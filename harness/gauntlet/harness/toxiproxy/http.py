@@ -1,5 +1,7 @@
-"""Just enough of an HTTP/1.1 server for the API: keep-alive, bodies with a length or in chunks, one answer at a
-time per connection."""
+"""Just enough of an HTTP/1.1 server for the API: keep-alive, bodies with a length or in chunks.
+
+Requests of one connection are answered one after the other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httptools
 
@@ -26,12 +28,11 @@ class Request:
     keep_alive: bool = True
 
     @property
-    def raw_path(self) -> str:
-        return urlsplit(self.target).path
-
-    @property
     def path(self) -> str:
-        return unquote(self.raw_path)
+        target = self.target
+        if not target.startswith("/"):  # the absolute form, as clients write it to a proxy
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        return unquote(target.partition("?")[0].partition("#")[0])
 
 
 @dataclass(frozen=True, slots=True)

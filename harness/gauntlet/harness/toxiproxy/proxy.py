@@ -25,7 +25,7 @@ class AddressError(Exception):
 
 
 class Proxy:
-    """States: disabled -> enabled (start) -> disabled (stop). The listen address becomes the real one at start."""
+    """States: disabled -> enabled (start) -> disabled (stop). At start, listen becomes the real address."""
 
     def __init__(self, name: str, listen: str, upstream: str, random: Random) -> None:
         self.name = name

@@ -63,7 +63,7 @@ class MaintenanceService(Service):
                 header=self.header(result.current_revision),
                 hash=result.hash,
                 compact_revision=result.compact_revision,
-                hash_revision=request.revision or result.current_revision,
+                hash_revision=result.hash_revision,
             )
 
         self.local(compute, reply)
