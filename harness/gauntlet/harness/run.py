@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import shutil
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ async def record(
     view = View(plan, directory.path)
     observer.begin(view)
     try:
-        await _attempt(plan, target, directory, view, observer, stop)
+        await finish(_attempt(plan, target, directory, view, observer, stop), directory)
     finally:
         observer.end()
     return directory
@@ -190,24 +190,30 @@ async def record(
 async def _attempt(
     plan: Plan, target: Target, directory: RunDirectory, view: View, observer: Observer, stop: Stop
 ) -> None:
+    try:
+        view.phase = f"starting {plan.target}"
+        observer.phase(view)
+        await stop.unless(target.start())
+        await play(plan, target, directory, view, observer, stop)
+    finally:
+        view.phase = "stopping the cluster"
+        observer.phase(view)
+        await asyncio.shield(target.stop())
+
+
+async def finish(work: Coroutine[Any, Any, None], directory: RunDirectory) -> None:
+    """Does the work of a run and writes into the plan how it ended. Stopped is an end, not an error."""
     state, error = FAILED, ""
     try:
-        try:
-            view.phase = f"starting {plan.target}"
-            observer.phase(view)
-            await stop.unless(target.start())
-            await play(plan, target, directory, view, observer, stop)
-            state = COMPLETE
-        finally:
-            view.phase = "stopping the cluster"
-            observer.phase(view)
-            await asyncio.shield(target.stop())
-    except (Stopped, asyncio.CancelledError) as interruption:
+        await work
+        state = COMPLETE
+    except Stopped:
         state = INTERRUPTED
-        if isinstance(interruption, asyncio.CancelledError):
-            raise
+    except asyncio.CancelledError:
+        state = INTERRUPTED
+        raise
     except BaseException as raised:
-        state, error = FAILED, str(raised) or type(raised).__name__
+        error = str(raised) or type(raised).__name__
         raise
     finally:
         directory.update_plan(state=state, **({"error": error} if error else {}))

@@ -9,8 +9,9 @@ import pytest
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire import frames
 from gauntlet.api.wire.connection import ALLOWANCE, LINGERING, Connection
+from gauntlet.api.wire.deadlines import Deadlines
 from gauntlet.api.wire.frames import ErrorCode
-from gauntlet.api.wire.grpc import Deadlines, Dispatcher
+from gauntlet.api.wire.grpc import Dispatcher
 from gauntlet.api.wire.limits import Limits
 from hypothesis import given, settings
 from hypothesis import strategies as st

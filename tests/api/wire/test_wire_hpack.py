@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hpack
 import pytest
 from gauntlet.api.wire.frames import ConnectionFault, ErrorCode
 from gauntlet.api.wire.hpack_cache import HeaderDecoder, encode_headers
+from gauntlet.api.wire.hpack_decoder import HpackDecoder, HpackFault, ListTooLarge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,3 +122,29 @@ def test_any_bytes_are_a_head_or_a_fault(block: bytes) -> None:
 def test_malformed_requests(fields: list[tuple[str, str]], fault: str | None) -> None:
     block = encode_headers([(name.encode(), value.encode()) for name, value in fields])
     assert HeaderDecoder(1 << 16).decode(block).malformed == fault
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), FIELDS), max_size=8))
+def test_our_decoder_agrees_with_the_library(blocks: list[Any]) -> None:
+    encoder = hpack.Encoder()
+    theirs = hpack.Decoder()
+    ours = HpackDecoder(1 << 16)
+    for block in blocks:
+        data = block if isinstance(block, bytes) else encoder.encode(block, huffman=len(block) % 2 == 0)
+        try:
+            expected = [tuple(item) for item in theirs.decode(data, raw=True)]
+        except hpack.HPACKError:
+            with pytest.raises((HpackFault, ListTooLarge)):
+                ours.decode(data)
+            return
+        before = tuple(theirs.header_table.dynamic_entries)
+        assert ours.decode(data) == expected
+        assert tuple(ours._entries) == before
+
+
+def test_attacks_on_the_decoder_cost_time_in_proportion() -> None:
+    for block in (b"\x7f" + b"\xff" * 60_000, b"\x00\x7f" + b"\xff" * 60_000, b"\x3f" + b"\x80" * 60_000):
+        with pytest.raises(HpackFault, match="too large"):
+            HpackDecoder(1 << 16).decode(block)
+    with pytest.raises(ListTooLarge):
+        HpackDecoder(1 << 16).decode(b"\x40\x00\x00" * 20_000)

@@ -86,7 +86,10 @@ def run() -> Callable[[Coroutine[Any, Any, T]], T]:
     def runner(main: Coroutine[Any, Any, T]) -> T:
         async def bounded() -> T:
             async with asyncio.timeout(60):
-                return await main
+                result = await main
+            for _ in range(5):  # turns of the loop in which closed transports let go of their sockets
+                await asyncio.sleep(0)
+            return result
 
         return asyncio.run(bounded())
 

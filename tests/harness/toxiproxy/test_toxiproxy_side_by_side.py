@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -95,6 +96,10 @@ EXCHANGES: list[tuple[str, str, str]] = [
     ("PATCH", "/proxies/a/toxics/bw", '{"attributes":{"rate":"x"}}'),
     ("PATCH", "/proxies/a/toxics/bw", '{"toxicity":"x"}'),
     ("PATCH", "/proxies/a/toxics/bw", "{"),
+    ("PATCH", "/proxies/a/toxics/bw", '{"attributes":5}'),
+    ("PATCH", "/proxies/a/toxics/bw", "[]"),
+    ("POST", "/proxies/a/toxics", "[]"),
+    ("GET", "/proxies?x=/toxics#y", ""),
     ("PATCH", "/proxies/a/toxics/bw", "{}"),
     ("PATCH", "/proxies/a/toxics/zz", "{}"),
     ("PATCH", "/proxies/zz/toxics/zz", "{}"),
@@ -107,7 +112,7 @@ EXCHANGES: list[tuple[str, str, str]] = [
     (
         "POST",
         "/proxies/a/toxics",
-        '{"type":"latency","name":"q","attributes":{"latency":9223372036854775808}}',
+        '{"type":"latency","name":"q","attributes":{"latency":9999999999999999999}}',
     ),
     ("POST", "/proxies/a/toxics", '{"type":"latency","name":"q","attributes":{"latency":true}}'),
     ("POST", "/proxies/a/toxics", '{"type":"slicer","name":"q","attributes":{"average_size":"x"}}'),
@@ -166,9 +171,7 @@ def ask(server: tuple[str, int], method: str, path: str, body: str) -> tuple[int
     body = body.replace('"API"', f'"{host}:{port}"')
     with requests.Session() as session:
         # The library would tidy the path; it must go out as it stands.
-        request = session.prepare_request(
-            requests.Request(method, f"http://{host}:{port}/", data=body.encode())
-        )
+        request = session.prepare_request(requests.Request(method, f"http://{host}:{port}/", data=body))
         request.url = f"http://{host}:{port}{path}"
         response = session.send(request, allow_redirects=False, timeout=10)
     where = response.headers.get("Location", "")
@@ -179,7 +182,7 @@ def ask(server: tuple[str, int], method: str, path: str, body: str) -> tuple[int
 def clear(server: tuple[str, int]) -> None:
     host, port = server
     for name in requests.get(f"http://{host}:{port}/proxies", timeout=10).json():
-        requests.delete(f"http://{host}:{port}/proxies/{requests.utils.quote(name, safe='')}", timeout=10)
+        requests.delete(f"http://{host}:{port}/proxies/{quote(name, safe='')}", timeout=10)
 
 
 @pytest.mark.upstream

@@ -15,8 +15,8 @@ and, when it was answered, a response with the header's `revision` and
     cas      succeeded; mod_revision when it swapped, and what the get above has when it was refused
 
 A compare-and-swap expects the mod_revision that the client saw last, or the one that any client saw last,
-half and half, so that some succeed and some fail while clients race. The checker holds every field against the
-rest.
+half and half, so that some succeed and some fail while clients race. The checker holds every field against
+the rest.
 """
 
 from __future__ import annotations

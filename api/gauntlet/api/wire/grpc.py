@@ -14,7 +14,6 @@ cancelled. Its deadline is watched only while it waits for its answer.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping
 from struct import Struct
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from typing import Any
 from gauntlet.api.errors import Code, RpcError
 from gauntlet.api.wire import status
 from gauntlet.api.wire.connection import Connection
+from gauntlet.api.wire.deadlines import Deadlines
 from gauntlet.api.wire.hpack_cache import Head
 from gauntlet.api.wire.limits import Limits
 from gauntlet.api.wire.outflow import Block, Stream
@@ -48,50 +48,6 @@ HOLD_BACKLOG = 1 << 20
 """A streaming call whose client has taken so much less than we sent is not read from until it caught up."""
 
 HttpAccept = Callable[[Connection, int, Head, bool], Stream]
-
-
-class Deadlines:
-    """Calls by deadline. `arm(when)` is called when the earliest changes; the owner then calls `expire`."""
-
-    __slots__ = ("_arm", "_heap", "_next", "_serial", "_sweep")
-
-    SWEEP = 4096
-
-    def __init__(self, arm: Callable[[float], None]) -> None:
-        self._arm = arm
-        self._heap: list[tuple[float, int, Call]] = []
-        self._serial = 0
-        self._sweep = self.SWEEP
-        self._next = float("inf")
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, call: Call) -> None:
-        deadline = call.context.deadline
-        if deadline is None:
-            return
-        if len(self._heap) >= self._sweep:
-            # Calls that were answered stay in the heap until their time, or until half of it may be theirs.
-            self._heap = [item for item in self._heap if not item[2].answered]
-            heapq.heapify(self._heap)
-            self._sweep = max(self.SWEEP, 2 * len(self._heap))
-        self._serial += 1
-        heapq.heappush(self._heap, (deadline, self._serial, call))
-        if deadline < self._next:
-            self._next = deadline
-            self._arm(deadline)
-
-    def expire(self, now: float) -> None:
-        """End the calls whose time has come, and arm for the next."""
-        heap = self._heap
-        while heap and (heap[0][0] <= now or heap[0][2].answered):
-            call = heapq.heappop(heap)[2]
-            if not call.answered:
-                call.deadline_passed()
-        self._next = heap[0][0] if heap else float("inf")
-        if heap:
-            self._arm(self._next)
 
 
 class Route:
@@ -132,7 +88,10 @@ class Dispatcher:
         """Connection's `accept`."""
         route: Route | None = head.route
         if route is None:
-            route = head.route = self._route(head)
+            route = head.base.route
+            if route is None:
+                route = head.base.route = self._route(head)
+            head.route = route
         method = route.method
         if method is not None:
             deadline: float | None = None
@@ -403,7 +362,7 @@ class UnaryCall(Call):
             self.reply(error)
             return
         if context.deadline is not None and not self.answered:
-            self.core.deadlines.add(self)
+            self.core.deadlines.add(context.deadline, self)
 
     def input_ended(self) -> None:
         if not self.called:
@@ -450,8 +409,9 @@ class StreamCall(Call):
         except RpcError as error:
             self.finish(error)
             return
-        if not self.answered:
-            self.core.deadlines.add(self)
+        deadline = self.context.deadline
+        if deadline is not None and not self.answered:
+            self.core.deadlines.add(deadline, self)
 
     def message(self, data: bytes) -> None:
         method = self.route.method

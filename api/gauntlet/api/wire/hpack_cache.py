@@ -6,9 +6,6 @@ table, exactly the same bytes. So a decoded block is kept under its bytes, under
 - The meaning of a block depends on its bytes and on the dynamic table (RFC 7541, section 2.2). So the cache
   is valid for one state of the table: a block that changes the table (an insertion, a resize) empties the
   cache and is itself not kept.
-- Whether a block changed the table is seen from the table itself, before and after: its size limit, its
-  number of entries and the identity of its newest one. An insertion always makes a new newest entry; one that
-  is too large to fit empties the table, which changes the number unless there was nothing to lose.
 - What a list of header fields means (`Head`) does not depend on the table at all. A second cache keeps that
   by the fields without `grpc-timeout`, whose value some clients change with every call.
 
@@ -24,13 +21,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from gauntlet.api.wire.frames import ConnectionFault, ErrorCode
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
+from gauntlet.api.wire.hpack_decoder import Field, HpackDecoder, HpackFault, ListTooLarge
 
 CACHED_BLOCKS = 256
 CACHED_BLOCK_BYTES = 2048
 
-Fields = tuple[tuple[bytes, bytes], ...]
+Fields = tuple[Field, ...]
 
 _CONNECTION_HEADERS = frozenset(
     (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings")
@@ -45,12 +41,14 @@ class Head:
 
     `malformed` says which rule of RFC 9113, section 8 a request with these fields breaks, or is None.
     `bad_trailers` says the same of these fields as trailers. `route` is for the layer above: what it worked
-    out for this head, kept as long as the head is.
+    out for this head, kept as long as the head is; `base` is the head that this one differs from only in its
+    timeout (itself when there is none), so that what does not depend on the timeout can be kept there.
     """
 
     __slots__ = (
         "authority",
         "bad_trailers",
+        "base",
         "content_length",
         "fields",
         "malformed",
@@ -62,6 +60,7 @@ class Head:
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
+        self.base = self
         self.timeout: str | None = None
         self.route: Any = None
         self.method = self.path = self.authority = ""
@@ -72,8 +71,15 @@ class Head:
     def with_timeout(self, timeout: str) -> Head:
         """The same head with the value of its `grpc-timeout`."""
         head = object.__new__(Head)
-        for name in Head.__slots__:
-            setattr(head, name, getattr(self, name))
+        head.authority = self.authority
+        head.bad_trailers = self.bad_trailers
+        head.base = self
+        head.content_length = self.content_length
+        head.fields = self.fields
+        head.malformed = self.malformed
+        head.method = self.method
+        head.path = self.path
+        head.route = self.route
         head.timeout = timeout
         return head
 
@@ -143,25 +149,22 @@ class HeaderDecoder:
     __slots__ = ("_decoder", "_heads", "blocks")
 
     def __init__(self, header_list_bytes: int) -> None:
-        self._decoder = Decoder(max_header_list_size=header_list_bytes)
+        self._decoder = HpackDecoder(header_list_bytes)
         self._heads: dict[Fields, Head] = {}
         self.blocks: dict[bytes, Head] = {}
         """Decoded blocks that are valid in the present state of the table. Look here before `decode`."""
 
     def decode(self, block: bytes) -> Head:
         """The head in `block`. Raises ConnectionFault, since after an error the table's state is unknown."""
-        table = self._decoder.header_table
-        entries = table.dynamic_entries
-        before = (table.maxsize, len(entries))
-        newest = entries[0] if entries else None
+        decoder = self._decoder
         try:
-            decoded: Iterable[tuple[bytes, bytes]] = self._decoder.decode(block, raw=True)
-        except OversizedHeaderListError:
+            decoded = decoder.decode(block)
+        except ListTooLarge:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header list too large") from None
-        except (HPACKError, IndexError, UnicodeDecodeError) as error:
-            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {error}") from None
+        except HpackFault as fault:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"header block: {fault}") from None
         head = self._head(decoded)
-        if before != (table.maxsize, len(entries)) or newest is not (entries[0] if entries else None):
+        if decoder.changed:
             self.blocks.clear()
         elif len(block) <= CACHED_BLOCK_BYTES:
             if len(self.blocks) >= CACHED_BLOCKS:
@@ -169,21 +172,18 @@ class HeaderDecoder:
             self.blocks[block] = head
         return head
 
-    def _head(self, decoded: Iterable[tuple[bytes, bytes]]) -> Head:
+    def _head(self, decoded: list[Field]) -> Head:
         timeout: bytes | None = None
-        kept = []
-        size = 0
-        for name, value in decoded:
-            if name == b"grpc-timeout" and timeout is None:
-                timeout = bytes(value)
-            else:
-                kept.append((bytes(name), bytes(value)))
-                size += len(name) + len(value)
-        fields = tuple(kept)
+        for position, field in enumerate(decoded):
+            if field[0] == b"grpc-timeout":
+                timeout = field[1]
+                del decoded[position]
+                break
+        fields = tuple(decoded)
         head = self._heads.get(fields)
         if head is None:
             head = Head(fields)
-            if size <= 2 * CACHED_BLOCK_BYTES:
+            if sum(len(name) + len(value) for name, value in fields) <= 2 * CACHED_BLOCK_BYTES:
                 if len(self._heads) >= CACHED_BLOCKS:
                     self._heads.clear()
                 self._heads[fields] = head

@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gauntlet.api.wire.connection import Connection
+from gauntlet.api.wire.deadlines import Deadlines
 from gauntlet.api.wire.frames import PREFACE
-from gauntlet.api.wire.grpc import Deadlines, Dispatcher
+from gauntlet.api.wire.grpc import Dispatcher
 from gauntlet.api.wire.hpack_cache import Head
 from gauntlet.api.wire.http1 import HttpServerProtocol
 from gauntlet.api.wire.http1_response import date_line

@@ -154,7 +154,7 @@ def compress(data: bytes) -> bytes:
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """The content of a gzip stream, of several members too. Raises RpcError; makes at most limit + 1 bytes."""
+    """The content of a gzip stream, of several members too. Raises RpcError; makes no more than limit + 1."""
     if data[:2] != b"\x1f\x8b":
         raise RpcError(Code.INTERNAL, "grpc: failed to decompress the message: gzip: invalid header")
     parts: list[bytes] = []

@@ -65,6 +65,11 @@ _UPDATE_TYPE = (
     r'struct { Attributes interface {} "json:\"attributes\""; Toxicity float32 "json:\"toxicity\"" }'
 )
 
+# What messages call a field, and the value that holds it (gojson.fill).
+_PROXY_WORDS = ("Proxy.", "value of type toxiproxy.Proxy")
+_TOXIC_WORDS = ("ToxicWrapper.", "value of type toxics.ToxicWrapper")
+_NEW_TOXIC = "ToxicWrapper.attributes of type toxics.NoopToxic"
+
 Action = Callable[[Request, list[str]], Awaitable[Response]]
 
 
@@ -148,9 +153,7 @@ class Api:
 
     async def _create(self, request: Request, _names: list[str]) -> Response:
         try:
-            given = gojson.fill(
-                gojson.decode(request.body), _PROXY_FIELDS, "Proxy.", "value of type toxiproxy.Proxy"
-            )
+            given = gojson.fill(gojson.decode(request.body), _PROXY_FIELDS, *_PROXY_WORDS)
         except BadBody as error:
             raise _bad_body(error) from error
         for name in ("name", "upstream"):
@@ -218,9 +221,7 @@ class Api:
     async def _update(self, request: Request, names: list[str]) -> Response:
         proxy = self._proxy(names[0])
         try:
-            given = gojson.fill(
-                gojson.decode(request.body), _PROXY_FIELDS, "Proxy.", "value of type toxiproxy.Proxy"
-            )
+            given = gojson.fill(gojson.decode(request.body), _PROXY_FIELDS, *_PROXY_WORDS)
         except BadBody as error:
             raise _bad_body(error) from error
         try:
