@@ -149,7 +149,8 @@ class Model(Generic[S]):
         return self.sequence(operation)
 
     def identity(self, operation: Operation) -> Hashable:
-        """Operations with equal identity behave equally in every state: the search treats them as one kind."""
+        """Operations with equal identity behave equally in every state: the search treats them as one
+        kind."""
         identity = (operation.call, operation.response, operation.outcome)
         return (operation.client, identity) if self.uses_client else identity
 

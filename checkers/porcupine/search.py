@@ -180,7 +180,7 @@ class _Search:
     def _close(self, frontier: int, mask: int, state: int) -> tuple[int, int, list[tuple[int, int]]]:
         """Place what changes nothing, move the frontier, and list the branches that remain.
 
-        Sets `waiting` to the least hint of a read that the state rejects: following the hints, it comes next.
+        Sets `waiting` to the least hint of an operation that the state rejects.
         """
         problem, interned, order = self.problem, self.interned, self.order
         bit, kind, before, quiet = problem.bit, problem.kind, problem.before, problem.quiet
@@ -203,10 +203,9 @@ class _Search:
                 if step is None:
                     step = interned.step(state, own)
                 if step == REJECTED:
-                    if quiet[index]:
-                        guess = hint[index]
-                        if guess is not None and guess < self.waiting:
-                            self.waiting = guess
+                    guess = hint[index]
+                    if guess is not None and guess < self.waiting:
+                        self.waiting = guess
                     continue
                 if quiet[index]:
                     mask |= bit[index]
@@ -233,7 +232,7 @@ class _Search:
         return (-1 if hint is None else hint, branch[0])
 
     def _waits_for_unknown(self, branches: list[tuple[int, int]]) -> bool:
-        """By the hints, a read comes before every operation that could come now: then something unknown did."""
+        """By the hints, a rejected operation comes before all that could come now: something unknown did."""
         if self.waiting == NEVER:
             return False
         first = self.problem.hint[branches[0][0]]

@@ -1,8 +1,7 @@
 """A run's history as operations on etcd keys.
 
 The envelope of a line: ``id, client, member, op, key, args, call_ns, return_ns, outcome, response, error``.
-The calls made of it: ``("get", key)``, ``("put", key, value)``, ``("delete", key)``,
-``("cas", key, expected mod_revision, value)``; answers are `Answer`. A line with another ``op`` becomes
+The register workload's lines become a `Call` and an `Answer`. A line with another ``op`` becomes
 ``(op, key, frozen args)``, so that other workloads can share the file's reader.
 """
 
@@ -14,6 +13,15 @@ from typing import Any, NamedTuple
 
 from porcupine.history import History, HistoryError, Operation
 from porcupine.jsonl import Record, frozen, read_operations, read_records
+
+
+class Call(NamedTuple):
+    """What the register workload asks of one key."""
+
+    op: str  # get, put, delete, cas
+    key: str
+    value: str | None = None  # of put and cas
+    expected: int | None = None  # of cas: the mod_revision, 0 for an absent key
 
 
 class Answer(NamedTuple):
@@ -39,19 +47,14 @@ def decode(record: Record) -> tuple[Hashable, Hashable]:
         raise ValueError(f"op is {op!r}, not a string")
     if not isinstance(args, Mapping):
         raise ValueError(f"args is {args!r}, not an object")
-    call: Hashable
     match op:
         case "get" | "delete":
-            call = (op, _text("key", key))
+            call = Call(op, _text("key", key))
         case "put":
-            call = (op, _text("key", key), _text("value", args["value"]))
+            call = Call(op, _text("key", key), _text("value", args["value"]))
         case "cas":
-            call = (
-                op,
-                _text("key", key),
-                _integer("expected", args["expected"]),
-                _text("value", args["value"]),
-            )
+            expected = _integer("expected", args["expected"])
+            call = Call(op, _text("key", key), _text("value", args["value"]), expected)
         case _:
             return (op, frozen(key), frozen(args)), frozen(record.get("response"))
     return call, _answer(record.get("response"))

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from gauntlet.checkers.records import Answer, answer_of
+from gauntlet.checkers.records import Answer, Call, answer_of
 from porcupine.history import Operation
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Rejected
 from porcupine.models.kv import by_key
@@ -42,13 +42,9 @@ class Key(NamedTuple):
 
 def parts_of(operation: Operation) -> tuple[str, str | None, int | None]:
     """(op, value, expected) of a call of this workload. ValueError for any other."""
-    match operation.call:
-        case ("get" | "delete" as op, _):
-            return op, None, None
-        case ("put" as op, _, str(value)):
-            return op, value, None
-        case ("cas" as op, _, int(expected), str(value)):
-            return op, value, expected
+    call = operation.call
+    if isinstance(call, Call):
+        return call.op, call.value, call.expected
     raise ValueError(f"not an operation of the register workload: {operation.call!r}")
 
 

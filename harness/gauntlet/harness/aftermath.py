@@ -63,7 +63,7 @@ class Hashes:
         return {"revision": self.revision, "members": self.members, "equal": self.equal}
 
 
-async def compare_hashes(clients: Mapping[str, EtcdClient], seconds: float = HASH_SECONDS) -> Hashes:
+async def compare_hashes(clients: Mapping[str, EtcdClient], seconds: float) -> Hashes:
     """Asks all members until they agree, or the seconds have passed: then the last answers are the finding.
 
     Members that were told to compact do so in their own time, and one that was down has entries to catch up

@@ -108,7 +108,7 @@ def run(
         flags=tuple(flag or ()),
         env=tuple(env or ()),
     )
-    path = out or default_directory(plan)
+    path = (out or default_directory(plan)).absolute()
     console = Console()
     return _guarded(lambda: _run(plan, path, console), path)
 

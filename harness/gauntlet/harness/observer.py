@@ -87,6 +87,9 @@ class Stop:
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of the work; Stopped, with the work cancelled and ended, when the request is first."""
+        if self.asked:
+            work.close()
+            raise Stopped
         task = asyncio.ensure_future(work)
         asked = asyncio.ensure_future(self._event.wait())
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 DEFAULT_FAULTS = "all"
-LEAST_DURATION = 1.0  # seconds
+LEAST_DURATION = 0.5  # seconds
 
 
 class PlanError(ValueError):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from gauntlet.harness.aftermath import compare_hashes, final_reads
+from gauntlet.harness.aftermath import HASH_SECONDS, compare_hashes, final_reads
 from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.faults import FaultPlan, LeaderObserver, Schedule
 from gauntlet.harness.observer import Observer, Stop, Stopped, View, ended
@@ -85,14 +85,15 @@ class Play:
             stack.push_async_callback(ended, watch)
             self.view.leader = leader.current
             try:
-                await self._load(recorder, workload, sessions, homes, leader.current)
+                await self._load(recorder, workload, sessions, homes, leader.current, watch)
                 await self._recover()
                 self._phase("reading every key on every member")
                 through = dict(zip(names, await self._per_member(stack), strict=True))
                 reads = final_reads(recorder, workload, through, self.plan.clients)
                 await self.stop.unless(reads)
                 self._phase("comparing the members")
-                hashes = await self.stop.unless(compare_hashes(direct))
+                seconds = 0.0 if self._found_down else HASH_SECONDS
+                hashes = await self.stop.unless(compare_hashes(direct, seconds))
                 self.members["hashes"] = hashes.to_json()
             finally:
                 self._note_deaths()
@@ -105,6 +106,7 @@ class Play:
         sessions: Sequence[EtcdClient],
         homes: Sequence[str],
         leader: Callable[[], str | None],
+        watch: asyncio.Task[None],
     ) -> None:
         self._phase("load")
         pace = Pace(self.plan.rate)
@@ -119,8 +121,8 @@ class Play:
         over = asyncio.create_task(self._until_over(), name="end of load")
         asked = asyncio.create_task(self.stop.wait(), name="stop")
         try:
-            # A client or a schedule that raises has failed, and so has the harness.
-            waiting: set[asyncio.Task[None]] = {*clients, faults, over, asked}
+            # A client, an observer or a schedule that raises has failed, and so has the harness.
+            waiting: set[asyncio.Task[None]] = {*clients, faults, watch, over, asked}
             while not over.done() and not asked.done():
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -170,6 +172,10 @@ class Play:
                 self.members["died"].append(died)
                 self.observer.say(str(error))
         return bool(self.members["died"])
+
+    @property
+    def _found_down(self) -> bool:
+        return bool(self.members["died"] or self.members["unhealthy"])
 
     async def _recover(self) -> None:
         self._phase("waiting until every member serves")

@@ -85,7 +85,8 @@ def gauntlet_cluster(
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        report.sections += item.stash.setdefault(_RESULTS, [])
+        for section in item.stash.get(_RESULTS, None) or []:
+            report.sections.append(section)
     return report
 
 

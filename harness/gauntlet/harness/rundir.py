@@ -95,15 +95,16 @@ class RunDirectory:
                 f"{path} is not a directory" if path.exists() else f"{path} does not exist"
             )
         run = cls(path.resolve())
-        for file in (run.plan_file, run.history_file):
-            if not file.is_file():
-                raise RunDirectoryError(f"{path} is not a run directory: it has no {file.name}")
+        if not run.plan_file.is_file():
+            raise RunDirectoryError(f"{path} is not a run directory: it has no {run.plan_file.name}")
         plan = run.read_plan()
         state = plan.get("state")
         if state == FAILED:
             raise RunDirectoryError(f"{path} holds a run that failed: {plan.get('error', 'no reason given')}")
         if state not in (COMPLETE, INTERRUPTED):
             raise RunDirectoryError(f"{path} holds a run that has not ended (state {state!r})")
+        if not run.history_file.is_file():
+            raise RunDirectoryError(f"{path} is not a whole run: it has no {run.history_file.name}")
         return run
 
     def read_plan(self) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from gauntlet.api.messages import mvccpb
 from gauntlet.reference import backend as buckets
 from gauntlet.reference import quota
 from gauntlet.reference.alarm import Alarms
+from gauntlet.reference.apply_auth import AuthRequests, Permissions
+from gauntlet.reference.auth.store import AuthStore
+from gauntlet.reference.auth.tokens import AuthInfo, SimpleTokens, TokenProvider
 from gauntlet.reference.backend import Backend
 from gauntlet.reference.lease import Lessor
 from gauntlet.reference.membership import Cluster, Downgrade
@@ -82,6 +85,7 @@ class StateMachine:
         quota_bytes: int,
         max_learners: int = 1,
         compaction_batch: int = 1000,
+        tokens: TokenProvider | None = None,
     ) -> None:
         self.backend = backend
         self.store = Store(backend)
@@ -89,6 +93,9 @@ class StateMachine:
         self.lessor = Lessor(backend, min_lease_ttl)
         self.cluster = Cluster(backend, id=cluster_id, max_learners=max_learners)
         self.alarms = Alarms(backend)
+        self.auth = AuthStore(backend, SimpleTokens() if tokens is None else tokens)
+        self.auth_requests = AuthRequests(self.auth, lambda: self.applied_index)
+        self.permissions = Permissions(self.auth, self.lessor)
         self.conf_state = ConfState()
         self.applied_index = 0
         self.applied_term = 0
@@ -108,7 +115,15 @@ class StateMachine:
             "cluster_member_attr_set": self._cluster_member_attr_set,
             "downgrade_info_set": self._downgrade_info_set,
         }
+        for name, apply_auth in self.auth_requests.handlers.items():
+            self._handlers[name] = _applied(apply_auth)
         self._read_position()
+
+    def wrap_handlers(
+        self, wrap: Callable[[str, Callable[[Any, float], Applied]], Callable[[Any, float], Applied]]
+    ) -> None:
+        """Puts `wrap(name, handler)` in the place of every handler: for those who count or time applies."""
+        self._handlers = {name: wrap(name, handler) for name, handler in self._handlers.items()}
 
     # Entries.
 
@@ -121,6 +136,8 @@ class StateMachine:
             return Applied(error=UNKNOWN_REQUEST)
         if self.alarms.active(pb.CORRUPT) and name in _REFUSED_WHEN_CORRUPT:
             return Applied(error=errors.CORRUPT)
+        if self.auth.enabled and (refusal := self._forbidden(name, request)) is not None:
+            return Applied(error=refusal)
         try:
             return handler(getattr(request, name), now)
         except RpcError as error:
@@ -170,6 +187,7 @@ class StateMachine:
             self._attach(lease_id, key)
         self.cluster.recover(self.backend)
         self.alarms.recover(self.backend)
+        self.auth.recover(self.backend)
         self._read_position()
         self.watches.restored()
 
@@ -189,6 +207,14 @@ class StateMachine:
         self.applied_term = int.from_bytes(backend.get(buckets.META, TERM) or b"", "big")
         stored = backend.get(buckets.META, CONF_STATE)
         self.conf_state = ConfState() if stored is None else ConfState(**json.loads(stored))
+
+    def _forbidden(self, name: str, request: pb.InternalRaftRequest) -> RpcError | None:
+        """Why the proposer may not do it; that space has run out is said first."""
+        body = getattr(request, name)
+        if self.alarms.active(pb.NOSPACE) and _cost(name, body):
+            return errors.NO_SPACE
+        header = request.header
+        return self.permissions.refuses(name, AuthInfo(header.username, header.auth_revision), body)
 
     def _lease_exists(self, lease_id: int) -> bool:
         return self.lessor.lookup(lease_id) is not None
@@ -288,6 +314,18 @@ class StateMachine:
     def _downgrade_info_set(self, request: Any, now: float) -> Applied:
         self.cluster.set_downgrade(Downgrade(request.enabled, request.ver if request.enabled else ""))
         return Applied()
+
+
+def _applied(handler: Callable[[Any, float], Any]) -> Callable[[Any, float], Applied]:
+    return lambda request, now: Applied(handler(request, now))
+
+
+def _cost(name: str, body: Any) -> int:
+    if name == "put":
+        return quota.put_cost(body)
+    if name == "txn":
+        return quota.txn_cost(body)
+    return quota.LEASE_COST if name == "lease_grant" else 0
 
 
 # What an alarm about differing data still lets through: looking at alarms, and the members' own affairs.

@@ -12,8 +12,9 @@ Rules:
 
 The serial form: a magic string, then frames. A frame is `length | CRC32C of the payload | payload`, both
 numbers four bytes big-endian. A payload begins with its kind: `B` + bucket name opens a bucket; `E`
-carries entries, each `key length | value length | key | value`; `Z` + the number of entries (eight bytes)
-ends the dump.
+carries entries, each `key length | value length | key | value`; `P` is padding; `Z` + the number of entries
+(eight bytes) ends the dump. The whole is padded to a multiple of 512 bytes, as the pages of a database are:
+by that etcd's tools see that a saved snapshot has a digest behind it.
 """
 
 from __future__ import annotations
@@ -200,12 +201,28 @@ _FRAME = struct.Struct(">II")
 _ENTRY = struct.Struct(">II")
 _COUNT = struct.Struct(">Q")
 _FRAME_BYTES = 256 * 1024  # a frame is closed once it holds this much
+_SECTOR = 512
+_LEAST_FRAME = _FRAME.size + 1  # a frame that is nothing but its kind
 
 
 def dump(frozen: Frozen) -> Iterator[bytes]:
     """The serial form of a frozen backend, one frame a chunk."""
+    written = 0
+    total = sum(map(len, frozen.buckets.values()))
+    end = _frame(b"Z" + _COUNT.pack(total))
+    for chunk in _contents(frozen):
+        written += len(chunk)
+        yield chunk
+    missing = -(written + len(end)) % _SECTOR
+    if missing:
+        if missing < _LEAST_FRAME:
+            missing += _SECTOR
+        yield _frame(b"P".ljust(missing - _FRAME.size, b"\0"))
+    yield end
+
+
+def _contents(frozen: Frozen) -> Iterator[bytes]:
     yield _MAGIC
-    total = 0
     for name in sorted(frozen.buckets):
         pairs = frozen.buckets[name]
         yield _frame(b"B" + name.encode("ascii"))
@@ -220,8 +237,6 @@ def dump(frozen: Frozen) -> Iterator[bytes]:
                 parts, size = [b"E"], 0
         if size:
             yield _frame(b"".join(parts))
-        total += len(pairs)
-    yield _frame(b"Z" + _COUNT.pack(total))
 
 
 def parse(chunks: Iterable[bytes]) -> Frozen:
@@ -241,6 +256,8 @@ def parse(chunks: Iterable[bytes]) -> Frozen:
             current = buckets[name] = {}
         elif kind == b"E" and current is not None:
             total += _read_entries(payload, current)
+        elif kind == b"P":
+            continue
         elif kind == b"Z" and len(payload) == 1 + _COUNT.size:
             if _COUNT.unpack_from(payload, 1)[0] != total:
                 raise CorruptDumpError("the number of entries is not the one written at the end")

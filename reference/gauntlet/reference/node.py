@@ -33,7 +33,7 @@ from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference.apply import Applied, Frozen, StateMachine
-from gauntlet.reference.formats import raftpb
+from gauntlet.reference.auth.store import ROOT
 from gauntlet.reference.mvcc.compaction import CompactionJob
 from gauntlet.reference.ports import Peers
 from gauntlet.reference.raft.errors import ProposalDropped, StepLocalMessage, StepPeerNotFound
@@ -41,7 +41,6 @@ from gauntlet.reference.raft.rawnode import RawNode, Ready
 from gauntlet.reference.raft.storage import MemoryStorage
 from gauntlet.reference.raft.types import (
     ConfChange,
-    ConfChangeType,
     Entry,
     EntryType,
     HardState,
@@ -51,6 +50,7 @@ from gauntlet.reference.raft.types import (
     Snapshot,
 )
 from gauntlet.reference.reads import ReadIndexes, Release
+from gauntlet.reference.reconfigure import Reconfiguration
 
 Answer = Callable[[Applied], None]
 
@@ -58,7 +58,6 @@ Answer = Callable[[Applied], None]
 MAX_APPLY_GAP = 5000
 # Revocations of expired leases under way at once.
 MAX_PENDING_REVOKES = 16
-DROPPED = RpcError(errors.Code.UNKNOWN, "raft proposal dropped", definite=True)
 TRANSFER_TIMEOUT = RpcError(
     errors.Code.UNKNOWN, "etcdserver: request timed out, leader transfer took too long", definite=False
 )
@@ -136,12 +135,15 @@ class Node:
         self.outbox = Outbox()
         self.leader = 0
         self.leader_elected_at = clock()
+        self.leader_changes = 0
+        self.proposals_failed = 0
+        self.leases_expired = 0
         self.commit_index = raft.status().commit
         self.next_id = next_id
         self.on_leader_loss: list[Callable[[], None]] = []
         self.wake = wake
         self._storage = storage
-        self._peers = peers
+        self.peers = peers
         self._clock = clock
         self._snapshot_index = machine.applied_index
         self._saving_snapshot = False
@@ -158,6 +160,9 @@ class Node:
         self._transfers: list[tuple[int, float, Release]] = []
         self._leaderless_since: float | None = clock()
         self._stopped = False
+        self._changes = Reconfiguration(config.member_id, raft, machine, peers)
+        self.learner = machine.cluster.is_learner(config.member_id)
+        machine.auth_requests.replay_until = self.commit_index
         self._tell_peers()
 
     # What others ask of the member.
@@ -170,6 +175,16 @@ class Node:
     def leads(self) -> bool:
         """Leader, and in charge: it has applied an entry of its own term."""
         return self.is_leader and self.machine.lessor.is_primary
+
+    @property
+    def pending(self) -> int:
+        """Proposals that wait for their answer."""
+        return len(self._waiting)
+
+    @property
+    def reads_timed_out(self) -> int:
+        """Batches of reads that no leader answered in time, since the start."""
+        return self._reads.timed_out
 
     @property
     def term(self) -> int:
@@ -204,13 +219,9 @@ class Node:
             answer(Applied(error=refusal))
             return
         change.id = self.next_id()
-        self._flush()
-        try:
-            self.raft.propose_conf_change(change)
-        except ProposalDropped:
-            answer(Applied(error=DROPPED))
-            return
         self._expect(change.id, answer)
+        self._changes.add(change)
+        self.wake()
 
     def read(self, release: Release) -> None:
         """Calls `release` when a local read is linearizable, or with the reason why it cannot be."""
@@ -226,6 +237,20 @@ class Node:
             release(None)
         else:
             self._applied_waiters.append((self.commit_index, release))
+
+    def when_index_applied(self, index: int, release: Release) -> Callable[[], None]:
+        """Calls `release` once this member has applied `index`; the result gives up waiting."""
+        waiter = (index, release)
+        if self.machine.applied_index >= index:
+            release(None)
+        else:
+            self._applied_waiters.append(waiter)
+
+        def give_up() -> None:
+            if waiter in self._applied_waiters:
+                self._applied_waiters.remove(waiter)
+
+        return give_up
 
     def when_compacted(self, job: CompactionJob, then: Callable[[], None]) -> None:
         """Calls `then` once the job has freed what it frees."""
@@ -257,6 +282,7 @@ class Node:
         waiting, self._waiting = self._waiting, {}
         for entry in waiting.values():
             entry.answer(Applied(error=errors.STOPPED))
+        self._changes.advanced()
         self._reads.fail(errors.STOPPED)
 
     # What happens to the member.
@@ -292,6 +318,7 @@ class Node:
         if self._written is not None or self._stopped:
             return None
         self._flush()
+        self._changes.propose(self._waiting)
         self._reads.start(self._clock())
         if not self.raft.has_ready():
             return None
@@ -327,6 +354,7 @@ class Node:
         leading = self.raft.role is Role.LEADER
         messages = [] if leading else self._outgoing(ready.messages)
         self.raft.advance(ready)
+        self._changes.advanced()
         self._request_snapshot()
         return messages
 
@@ -371,6 +399,7 @@ class Node:
         self.leader = leader
         if changed:
             self.leader_elected_at = self._clock()
+            self.leader_changes += 1
             self._reads.leader_changed()
         if was_leader and not self.is_leader:
             self.machine.lessor.demote()
@@ -442,29 +471,12 @@ class Node:
                 release(None)
 
     def _apply_conf_change(self, entry: Entry) -> None:
-        change = raftpb.decode_conf_change(entry.data)
-        result = self.machine.apply_conf_change(entry.index, entry.term, change)
-        if result.error is not None:
-            # Raft must still hear of it, as a change of nobody, or it would refuse the next one.
-            change = ConfChange(type=change.type, node_id=0, id=change.id)
-        self.machine.set_conf_state(self.raft.apply_conf_change(change))
-        if result.error is None:
-            self._follow_membership(change)
-        waiting = self._waiting.pop(change.id, None)
+        change_id, result = self._changes.apply(entry)
+        self.learner = self.machine.cluster.is_learner(self.config.member_id)
+        self.outbox.removed = self._changes.removed
+        waiting = self._waiting.pop(change_id, None)
         if waiting is not None:
-            waiting.answer(result)
-
-    def _follow_membership(self, change: ConfChange) -> None:
-        member_id = change.node_id
-        member = self.machine.cluster.member(member_id)
-        if member_id == self.config.member_id:
-            self.outbox.removed = self.outbox.removed or member is None
-        elif member is None:
-            self._peers.remove_peer(member_id)
-        elif change.type is ConfChangeType.UPDATE_NODE:
-            self._peers.update_peer(member_id, member.peer_urls)
-        else:
-            self._peers.add_peer(member_id, member.peer_urls)
+            self._changes.answer_later(partial(waiting.answer, result))
 
     def _outgoing(self, messages: list[Message]) -> list[Message]:
         """What may leave: nothing to removed members, the last of several append responses, images aside."""
@@ -495,13 +507,14 @@ class Node:
         self.machine.load(snapshot.data)
         self._snapshot_index = snapshot.index
         self.commit_index = max(self.commit_index, snapshot.index)
+        self.learner = self.machine.cluster.is_learner(self.config.member_id)
         self._tell_peers()
         self._release_applied()
 
     def _tell_peers(self) -> None:
         """The members of a snapshot are the peers: the entries that added them are not applied again."""
         others = (m for m in self.machine.cluster.members() if m.id != self.config.member_id)
-        self._peers.replace({member.id: member.peer_urls for member in others})
+        self.peers.replace({member.id: member.peer_urls for member in others})
 
     def _request_snapshot(self) -> None:
         due = self.machine.applied_index - self._snapshot_index >= self.config.snapshot_count
@@ -515,6 +528,7 @@ class Node:
             _, request_id = deadlines.popleft()
             waiting = self._waiting.pop(request_id, None)
             if waiting is not None:
+                self.proposals_failed += 1
                 waiting.answer(Applied(error=self._timeout_reason(waiting.started)))
 
     def _timeout_reason(self, started: float) -> RpcError:
@@ -523,10 +537,10 @@ class Node:
             return errors.TIMEOUT_DUE_TO_LEADER_FAIL
         if self.is_leader:
             voters = set(self.machine.conf_state.voters) - {self.config.member_id}
-            connected = 1 + sum(self._peers.connected_since(peer) <= started for peer in sorted(voters))
+            connected = 1 + sum(self.peers.connected_since(peer) <= started for peer in sorted(voters))
             if connected <= (len(voters) + 1) // 2:
                 return errors.TIMEOUT_DUE_TO_CONNECTION_LOST
-        elif self.leader and self._peers.connected_since(self.leader) > started:
+        elif self.leader and self.peers.connected_since(self.leader) > started:
             return errors.TIMEOUT_DUE_TO_CONNECTION_LOST
         return errors.TIMEOUT
 
@@ -539,7 +553,11 @@ class Node:
                 continue
             self._revoking.add(lease_id)
             request = pb.InternalRaftRequest(lease_revoke=pb.LeaseRevokeRequest(ID=lease_id))
+            if self.machine.auth.enabled:
+                request.header.username = ROOT
+                request.header.auth_revision = self.machine.auth.revision
             self.propose(request, partial(self._revoked, lease_id))
 
     def _revoked(self, lease_id: int, result: Applied) -> None:
+        self.leases_expired += result.error is None
         self._revoking.discard(lease_id)

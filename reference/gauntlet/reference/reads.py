@@ -30,6 +30,7 @@ class ReadIndexes:
         self._ask = ask
         self._next_id = next_id
         self._timeout = timeout
+        self.timed_out = 0
         self._waiting: list[Release] = []
         self._asked: list[Release] = []
         self._ids: set[bytes] = set()
@@ -77,6 +78,7 @@ class ReadIndexes:
         if not self._asked or self._index is not None:
             return
         if now - self._asked_at >= self._timeout:
+            self.timed_out += 1
             self._finish(errors.TIMEOUT)
         elif now >= self._retry_at:
             self._send(now)

@@ -151,10 +151,13 @@ class Running:
         url: str = "http://127.0.0.1:0",
         tls: Any = None,
         http: bool = True,
+        header_log: Any = None,
     ) -> None:
         self.service = EchoService()
         self.loop = asyncio.new_event_loop()
-        self.server = Server(self.service.methods(), http_handler if http else None, limits=limits)
+        self.server = Server(
+            self.service.methods(), http_handler if http else None, limits=limits, header_log=header_log
+        )
         self.errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
         self._thread = threading.Thread(target=self.loop.run_forever)

@@ -446,6 +446,20 @@ def test_ping_strikes(pair: Pair) -> None:
     assert pair.connection.closing
 
 
+def test_data_that_waited_for_the_window_wipes_strikes(make_pair: Callable[..., Pair]) -> None:
+    """grpc-go measures the path with a ping per window while it receives."""
+    pair = make_pair()
+    client = pair.client
+    pair.open([(frames.Setting.INITIAL_WINDOW_SIZE, 10)])
+    pair.send(client.request(1), client.message(1, put(b"k", b"v" * 1000)))
+    ping = frames.ping(bytes(8))
+    for _ in range(20):
+        seen = pair.send(frames.window_update(1, 10), ping)
+        assert [kind for kind, *_ in seen] == [frames.DATA, frames.PING]
+    assert [kind for kind, *_ in pair.send(ping * 2)] == [frames.PING] * 2  # nothing was sent: strikes
+    assert codes(pair.send(ping), frames.GOAWAY) == [ErrorCode.ENHANCE_YOUR_CALM]
+
+
 def test_lawful_pings_go_on_for_ever(pair: Pair) -> None:
     pair.send(pair.client.request(1, RANGE))
     for _ in range(50):

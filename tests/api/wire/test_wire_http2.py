@@ -226,6 +226,7 @@ def test_a_reader_that_reads_nothing_costs_bounded_memory(
             (protocol,) = hostile.server._connections
             return protocol.connection.backlog, protocol.transport.get_write_buffer_size()
 
+        eventually(lambda: hostile.server.connections == len(hostile.server._connections) == 1)
         eventually(lambda: hostile.call(held)[1] > 0)
         backlog, buffered = hostile.call(held)
         assert backlog < 20 * 300_000
@@ -298,3 +299,19 @@ def test_resets_are_not_answered_with_resets(server: Any, frame_client: Any) -> 
         sock.sendall(frame_client.request(3) + frame_client.message(3, pb.PutRequest(key=b"k")))
         data = read_until(sock, lambda data: b"grpc-status" in data)
     assert RST_STREAM not in [kind for kind, *_ in frame_client.frames.split_frames(data)]
+
+
+def test_header_fields_are_logged_as_go_logs_them(run_server: Any, frame_client: Any) -> None:
+    lines: list[str] = []
+    server = run_server(header_log=lines.append)
+    with frame_client.over(server.connect()) as sock:
+        sock.sendall(frame_client.request(1) + frame_client.message(1, pb.PutRequest(key=b"k")))
+        read_until(sock, lambda data: b"grpc-status" in data)
+    assert 'http2: decoded hpack field header field ":authority" = "test"' in lines
+
+
+def test_curl_style_uploads_that_nobody_wants(server: Any, frame_client: Any) -> None:
+    body = bytes(3 * MEBIBYTE // 2)
+    with frame_client.over(server.connect()) as sock:
+        head, answer = get(frame_client, sock, "POST", "/missing", body)
+    assert (head[":status"], answer) == ("404", b"404 page not found\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
@@ -126,7 +126,7 @@ def test_names_are_quoted(api: Toxiproxy, name: str) -> None:
 def test_refusals_are_typed(api: Toxiproxy) -> None:
     api.create("p", "127.0.0.1:1", "127.0.0.1:0")
     listen = api.proxy("p").listen
-    for call, status in [
+    refused: list[tuple[Callable[[], object], int]] = [
         (lambda: api.create("p", "127.0.0.1:1", "127.0.0.1:0"), 409),
         (lambda: api.create("q", "127.0.0.1:1", listen), 500),
         (lambda: api.proxy("q"), 404),
@@ -134,7 +134,8 @@ def test_refusals_are_typed(api: Toxiproxy) -> None:
         (lambda: api.remove_toxic("p", "x"), 404),
         (lambda: api.update_toxic("p", "x", toxicity=1.0), 404),
         (lambda: (api.add_toxic("p", "latency"), api.add_toxic("p", "latency")), 409),
-    ]:
+    ]
+    for call, status in refused:
         with pytest.raises(ToxiproxyRefused) as caught:
             call()
         assert caught.value.status == status
@@ -209,12 +210,13 @@ def liar() -> Iterator[Toxiproxy]:
 
 
 def test_a_server_that_does_not_do_it_is_caught(liar: Toxiproxy) -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: liar.disable("p"),
         lambda: liar.update("p", upstream="127.0.0.1:9"),
         lambda: liar.add_toxic("p", "latency"),
         lambda: liar.delete("p"),
         lambda: liar.populate([{"name": "q", "upstream": "127.0.0.1:9"}]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(StateMismatch):
             call()

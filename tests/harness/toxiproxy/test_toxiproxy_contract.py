@@ -297,7 +297,7 @@ def test_slicer(api: Toxiproxy, run: Run, tcp_server: Serving, echo: Handler) ->
             data = PATTERN[:3000]
             reader, writer = await asyncio.open_connection(*address)
             writer.write(data)
-            pieces = []
+            pieces: list[bytes] = []
             while sum(map(len, pieces)) < len(data):
                 pieces.append(await reader.read(65536))
                 assert pieces[-1]

@@ -26,6 +26,7 @@ sending headers or data wipes the strikes, the third strike is the end. While an
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from gauntlet.api.wire import frames
 from gauntlet.api.wire.frames import ConnectionFault, ErrorCode, Setting, StreamFault
@@ -180,8 +181,9 @@ class Connection(Outflow):
         streams = list(self.streams.values())
         self.streams.clear()
         self.lingering.clear()
-        for stream in streams:
-            self._lose(stream)
+        with ExitStack() as stack:  # each is told, even if what another makes of it is a defect
+            for stream in streams:
+                stack.callback(self._lose, stream)
 
     def drain(self) -> None:
         """Begin a graceful end (6.8): no new streams once the client has heard of it; the open ones go on."""

@@ -46,11 +46,14 @@ class Deadlines:
 
     def expire(self, now: float) -> None:
         """End the calls whose time has come, and arm for the next."""
-        heap = self._heap
-        while heap and (heap[0][0] <= now or heap[0][2].answered):
-            call = heapq.heappop(heap)[2]
-            if not call.answered:
-                call.deadline_passed()
-        self._next = heap[0][0] if heap else float("inf")
-        if heap:
-            self._arm(self._next)
+        self._next = now  # so that calls made by what is told of the end do not arm too
+        try:
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].answered):
+                call = heapq.heappop(self._heap)[2]
+                if not call.answered:
+                    call.deadline_passed()
+        finally:
+            # Whatever a service makes of the end of its call, the other calls keep their deadlines.
+            self._next = self._heap[0][0] if self._heap else float("inf")
+            if self._heap:
+                self._arm(self._next)

@@ -109,9 +109,10 @@ class Http2Protocol(asyncio.Protocol):
         if self.transport.is_closing() or self._lingering:
             return
         self.transport.resume_reading()
-        self.connection.refill()
         if self.connection.unparsed:
             self._go_on()
+        else:
+            self.flush()
 
     # What the owner of the listener calls.
 
@@ -147,7 +148,11 @@ class Http2Protocol(asyncio.Protocol):
         if connection.closing:
             self._say_goodbye()
         elif not self._paused:
-            connection.refill()
+            try:
+                connection.refill()
+            except BaseException:
+                self.transport.abort()  # a service's defect costs its connection
+                raise
             if connection.drained_out and not connection.out:
                 connection.closing = True
                 self._say_goodbye()

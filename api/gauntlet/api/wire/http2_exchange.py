@@ -8,7 +8,8 @@ The exchange is both the HttpRequest and the HttpResponder of `http_types`. Rule
 - An answer by a handler that wants no body is kept back until the body has ended, or CORK_SECONDS at most,
   for the same reason.
 - A paused body is bounded by the stream's window, which is opened again only after `resume`.
-- An answer that is complete before its request is resets the stream with NO_ERROR (RFC 9113, 8.1).
+- When an answer is complete before its request is, the rest of the body is ignored: the stream lingers, as
+  connection.py says.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gauntlet.api.wire.frames import DEFAULT_WINDOW
 from gauntlet.api.wire.http_types import HttpLimits
 
 
@@ -37,3 +38,8 @@ class Limits:
     gzip: bool = True
     """Whether compressed requests are taken, and answered compressed."""
     http: HttpLimits = field(default_factory=HttpLimits)
+
+    def __post_init__(self) -> None:
+        if min(self.connection_window, self.stream_window) < DEFAULT_WINDOW:
+            # A client may send that much before it hears of a smaller window.
+            raise ValueError(f"windows cannot be smaller than {DEFAULT_WINDOW} bytes")

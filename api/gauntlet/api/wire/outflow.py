@@ -209,7 +209,6 @@ class Outflow:
         size = len(data)
         if stream.over or not size:
             return
-        self.sent_since_ping = True
         if (
             size <= self.budget
             and size <= stream.send_window
@@ -217,6 +216,7 @@ class Outflow:
             and size <= self.peer_frame_size
             and not stream.pending_bytes
         ):
+            self.sent_since_ping = True
             self.budget -= size
             self.send_window -= size
             stream.send_window -= size
@@ -326,6 +326,7 @@ class Outflow:
         self.send_window -= size
         self.backlog -= size
         self.budget -= size
+        self.sent_since_ping = True
         self.write(b"".join(pieces))
 
     def drop_pending(self, stream: Stream) -> None:

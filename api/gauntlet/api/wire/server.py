@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from ssl import SSLContext
 from typing import Any
@@ -28,6 +28,7 @@ from gauntlet.api.wire.http2 import Http2Protocol, peer_of
 from gauntlet.api.wire.http2_exchange import Exchange
 from gauntlet.api.wire.http_types import HttpHandler
 from gauntlet.api.wire.limits import Limits
+from gauntlet.api.wire.status import go_quote
 from gauntlet.api.wire.types import Method
 
 ALPN = ["h2", "http/1.1"]
@@ -51,10 +52,17 @@ class Server:
     """
 
     def __init__(
-        self, methods: Mapping[str, Method], http: HttpHandler | None = None, *, limits: Limits | None = None
+        self,
+        methods: Mapping[str, Method],
+        http: HttpHandler | None = None,
+        *,
+        limits: Limits | None = None,
+        header_log: Callable[[str], None] | None = None,
     ) -> None:
+        """`header_log` gets a line per header field received over HTTP/2, as Go prints under http2debug=2."""
         self.limits = limits or Limits()
         self._http = http
+        self._header_log = header_log
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(self._arm)
         accept = self._accept_http if http is not None else None
@@ -157,7 +165,8 @@ class Server:
         protocol: Http2Protocol | _Http1
         if http2 or self._http is None:
             loop = asyncio.get_running_loop()
-            protocol = Http2Protocol(self._dispatcher.accept, self.limits, loop, self.gone)
+            take = self._dispatcher.accept if self._header_log is None else self._accept_logged
+            protocol = Http2Protocol(take, self.limits, loop, self.gone)
         else:
             protocol = _Http1(self, self._http)
         self._connections.add(protocol)
@@ -194,6 +203,13 @@ class Server:
         peer, transport_info = peer_of(connection)
         later = asyncio.get_running_loop().call_later
         return Exchange(connection, stream_id, head, ended, self._http, peer, transport_info, _date, later)
+
+    def _accept_logged(self, connection: Connection, stream_id: int, head: Head, ended: bool) -> None:
+        assert self._header_log is not None
+        for name, value in head.fields:
+            texts = (go_quote(raw.decode("utf-8", "replace")) for raw in (name, value))
+            self._header_log(f"http2: decoded hpack field header field {' = '.join(texts)}")
+        self._dispatcher.accept(connection, stream_id, head, ended)
 
     # Deadlines.
 

@@ -91,6 +91,7 @@ def content_subtype(content_type: str) -> str | None:
     return None
 
 
+@lru_cache(1024)
 def parse_timeout(text: str) -> float:
     """Seconds of a grpc-timeout value. Raises RpcError as grpc-go words it."""
     problem = ""

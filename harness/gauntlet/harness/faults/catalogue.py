@@ -69,6 +69,11 @@ def _member_or_leader(random: Random, members: Sequence[str]) -> dict[str, Any]:
     return _leader(random, members) if random.random() < 0.4 else _member(random, members)
 
 
+def _comeback(random: Random, members: Sequence[str]) -> dict[str, Any]:
+    member, otherwise = random.sample(members, 2)
+    return {"member": member, "otherwise": otherwise, "lag": round(random.uniform(0.8, 2.0), 2)}
+
+
 def _sides(random: Random, members: Sequence[str]) -> dict[str, Any]:
     shuffled = random.sample(members, len(members))
     half = len(shuffled) // 2
@@ -141,6 +146,16 @@ FAULTS: dict[str, FaultKind] = {
         _network("mute", "what one member says to another is lost", _direction, network.Mute, 2),
         _network("isolate", "one member is cut off from the others", _member, network.Isolate, 2),
         _network("isolate-leader", "the leader is cut off from the others", _leader, network.Isolate, 2),
+        FaultKind(
+            "comeback",
+            "network",
+            PEER_NETWORK,
+            "a member that missed writes comes back as the leader is cut off",
+            _comeback,
+            network.Comeback,
+            least_members=3,
+            seconds=(4.0, 6.0),
+        ),
         _network("split", "the cluster falls in two halves", _sides, network.Split, 2),
         _network("ring", "each member hears only its neighbours on a circle", _circle, network.Ring, 3),
         _network("bridge", "two halves hear each other through one member only", _bridge, network.Bridge, 3),

@@ -145,6 +145,42 @@ class Isolate(LinkFault):
         return [(link, None) for link in self.around([self.member()])]
 
 
+class Comeback(LinkFault):
+    """params: member, otherwise, lag (seconds).
+
+    A follower misses what is written for a while; then, in one step, it comes back and the leader is cut off
+    instead. So a member that lacks committed entries stands in the election, and only raft's rule about logs
+    keeps it from winning. `member` lags unless it leads; then `otherwise` does.
+    """
+
+    @property
+    def _lag_id(self) -> str:
+        return f"{self.id}-lag"
+
+    async def start(self) -> None:
+        laggard = self.params["member"]
+        if laggard == self.context.leader():
+            laggard = self.params["otherwise"]
+        self._laggard = str(laggard)
+        await self.target.links.block(self._lag_id, self.around([self._laggard]))
+        await asyncio.sleep(self.params["lag"])
+        await super().start()
+        await self.target.links.release(self._lag_id)
+
+    def effects(self) -> Iterable[Effect]:
+        leader = self.context.leader()
+        if leader is None or leader == self._laggard:
+            leader = next(name for name in self.members if name != self._laggard)
+        return [(link, None) for link in self.around([leader])]
+
+    async def heal(self) -> None:
+        await self.target.links.release(self._lag_id)
+        await super().heal()
+
+    async def evidence(self) -> dict[str, Any]:
+        return {"lagged": self._laggard, **await super().evidence()}
+
+
 class Split(LinkFault):
     """params: sides, two lists of members; nothing passes between them."""
 

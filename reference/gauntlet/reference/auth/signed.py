@@ -8,7 +8,7 @@ raising the auth revision. With a public key alone a member checks tokens but ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import jwt
 from gauntlet.api import errors
@@ -75,5 +75,5 @@ class SignedTokens:
         return
 
 
-def _number(value: object) -> bool:
+def _number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -47,13 +47,14 @@ NO_PASSWORD_USER = RpcError(
 class AuthStore:
     """`enabled` is the one attribute a request looks at while authentication is off."""
 
-    __slots__ = ("_backend", "_ranges", "enabled", "revision", "tokens")
+    __slots__ = ("_backend", "_ranges", "_roots", "enabled", "revision", "tokens")
 
     def __init__(self, backend: Backend, tokens: TokenProvider) -> None:
         self.enabled = False
         self.revision = 0
         self.tokens = tokens
         self._ranges: dict[str, UserRanges] = {}
+        self._roots: set[str] = set()  # the users with the role root
         self.recover(backend)
 
     def recover(self, backend: Backend) -> None:
@@ -76,7 +77,7 @@ class AuthStore:
         user = self.user(ROOT)
         if user is None:
             raise errors.ROOT_USER_NOT_EXIST.fresh()
-        if not _is_root(user):
+        if ROOT not in user.roles:
             raise errors.ROOT_ROLE_NOT_EXIST.fresh()
         self._backend.put(buckets.AUTH, _ENABLED, b"\x01")
         self.enabled = True
@@ -249,10 +250,9 @@ class AuthStore:
             return None
         if caller is None or not caller.username:
             return errors.USER_EMPTY
-        user = self.user(caller.username)
-        if user is None:
+        if caller.username not in self._ranges:
             return errors.USER_NOT_FOUND
-        return None if _is_root(user) else errors.PERMISSION_DENIED
+        return None if caller.username in self._roots else errors.PERMISSION_DENIED
 
     def has_role(self, username: str, role: str) -> bool:
         user = self.user(username)
@@ -267,14 +267,12 @@ class AuthStore:
             return errors.USER_EMPTY
         if caller.revision < self.revision:
             return errors.AUTH_OLD_REVISION
-        user = self.user(caller.username)
-        if user is None:
-            return errors.PERMISSION_DENIED
-        if _is_root(user):
+        if caller.username in self._roots:
             return None
-        ranges = self._ranges[caller.username]
-        allowed = (ranges.write if write else ranges.read).covers(key, range_end)
-        return None if allowed else errors.PERMISSION_DENIED
+        ranges = self._ranges.get(caller.username)
+        if ranges is None or not (ranges.write if write else ranges.read).covers(key, range_end):
+            return errors.PERMISSION_DENIED
+        return None
 
     def _existing_user(self, name: str) -> authpb.User:
         user = self.user(name)
@@ -315,15 +313,13 @@ class AuthStore:
     def _refresh(self) -> None:
         """Merges every user's permissions anew."""
         self._ranges = {}
+        self._roots = set()
         for user in self._all_users():
+            if ROOT in user.roles:
+                self._roots.add(user.name.decode())
             roles = [role for name in user.roles if (role := self.role(name)) is not None]
             permissions = [permission for role in roles for permission in role.keyPermission]
             self._ranges[user.name.decode()] = UserRanges(permissions)
-
-
-def _is_root(user: authpb.User) -> bool:
-    return ROOT in user.roles
-
 
 
 def _hash(text: str) -> bytes:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from itertools import islice
 from typing import NamedTuple
 
 from gauntlet.reference.mvcc import revision
@@ -200,9 +201,13 @@ class KeyIndex:
         for name, generation, place in self._at(key, end, main):
             count += 1
             if limit <= 0 or count <= limit:
-                version = generation.version - (len(generation.revisions) - 1 - place)
-                found.append(Found(name, generation.revisions[place], generation.created, version))
+                found.append(_found(name, generation, place))
         return found, count
+
+    def first_entries(self, key: bytes, end: bytes, main: int, limit: int) -> list[Found]:
+        """The first `limit` keys (0: all) of a range as of a past revision; looks at no more than those."""
+        there = self._at(key, end, main)
+        return [_found(*entry) for entry in (islice(there, limit) if limit > 0 else there)]
 
     def _entries_now(self, key: bytes, end: bytes, limit: int) -> tuple[list[Found], int]:
         names: Iterable[bytes]
@@ -298,3 +303,8 @@ class KeyIndex:
             found = histories[name].at(main)
             if found is not None:
                 yield name, *found
+
+
+def _found(name: bytes, generation: Generation, place: int) -> Found:
+    version = generation.version - (len(generation.revisions) - 1 - place)
+    return Found(name, generation.revisions[place], generation.created, version)

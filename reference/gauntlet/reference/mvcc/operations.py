@@ -23,7 +23,7 @@ Writing functions return the events of the txn beside the response, for the watc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from gauntlet.api import errors
 from gauntlet.api.messages import etcdserverpb as pb
@@ -48,11 +48,14 @@ __all__ = [
     "check_txn",
     "compact",
     "delete_range",
+    "has_filters",
+    "in_key_order",
     "is_read_only",
     "is_serializable",
     "put",
     "range_body",
     "range_keys",
+    "read_page",
     "txn",
 ]
 
@@ -103,8 +106,8 @@ def range_body(view: View, request: pb.RangeRequest) -> tuple[bytes, int]:
 
     order, target = request.sort_order, request.sort_target
     by_key = target == pb.RangeRequest.KEY
-    filtered = _has_filters(request)
-    in_order = order == pb.RangeRequest.NONE or (by_key and order == pb.RangeRequest.ASCEND)
+    filtered = has_filters(request)
+    in_order = in_key_order(request)
     read = 0
     if in_order and not filtered:
         read = limit + 1 if 0 < limit < _MAX_INT64 else limit
@@ -117,10 +120,7 @@ def range_body(view: View, request: pb.RangeRequest) -> tuple[bytes, int]:
 
     if keys_only and target != pb.RangeRequest.VALUE:
         found, count = view.keys(key, end, request.revision, read)
-        kvs = [
-            mvccpb.KeyValue(key=name, create_revision=created, mod_revision=main_of(rev), version=version)
-            for name, rev, created, version in found
-        ]
+        kvs = [_bare_pair(entry) for entry in found]
     else:
         result = view.range(key, end, request.revision, read)
         kvs, count = result.kvs, result.count
@@ -135,7 +135,56 @@ def range_body(view: View, request: pb.RangeRequest) -> tuple[bytes, int]:
     return _join(encoded, limit, count), view.current_revision
 
 
-def _has_filters(request: pb.RangeRequest) -> bool:
+class Page(NamedTuple):
+    """The first pairs of a range. `size`: bytes of a response with them and a header."""
+
+    kvs: list[mvccpb.KeyValue]
+    more: bool
+    size: int
+
+
+def read_page(store: Store, request: pb.RangeRequest, limit: int) -> Page:
+    """At most `limit` pairs (all if it is not positive) of a request without filters and sort order, at no
+    cost for those behind them. Raises COMPACTED or FUTURE_REV."""
+    found = store.first_keys(request.key, request.range_end, request.revision, limit + 1 if limit > 0 else 0)
+    keys_only = request.keys_only
+    if keys_only and request.sort_target != pb.RangeRequest.VALUE:
+        kvs = [_bare_pair(entry) for entry in found]
+    else:
+        kvs = [mvccpb.KeyValue.FromString(store.stored(entry.revision)) for entry in found]
+    if request.sort_target != pb.RangeRequest.KEY:
+        kvs.sort(key=_SORT_KEYS[request.sort_target])
+    more = 0 < limit < len(kvs)
+    if more:
+        kvs = kvs[:limit]
+    if keys_only:
+        for kv in kvs:
+            kv.value = b""
+    # Upstream sizes the response of its own inner range, which counts what was read.
+    sized = pb.RangeResponse(
+        header=pb.ResponseHeader(revision=store.current_revision), kvs=kvs, more=more, count=len(found)
+    )
+    return Page(kvs, more, sized.ByteSize())
+
+
+def _bare_pair(entry: Found) -> mvccpb.KeyValue:
+    """What the index knows of a pair: neither value nor lease."""
+    return mvccpb.KeyValue(
+        key=entry.key,
+        create_revision=entry.create_revision,
+        mod_revision=main_of(entry.revision),
+        version=entry.version,
+    )
+
+
+def in_key_order(request: pb.RangeRequest) -> bool:
+    """Whether pairs are wanted in the order they are read in (a target without an order does not count)."""
+    return request.sort_order == pb.RangeRequest.NONE or (
+        request.sort_target == pb.RangeRequest.KEY and request.sort_order == pb.RangeRequest.ASCEND
+    )
+
+
+def has_filters(request: pb.RangeRequest) -> bool:
     return bool(
         request.min_mod_revision
         or request.max_mod_revision

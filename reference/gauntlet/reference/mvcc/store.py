@@ -84,6 +84,21 @@ class Store:
         """The same from the index alone: no values, no leases."""
         return self.keys_as_of(self.current_revision, key, end, revision, limit)
 
+    def first_keys(self, key: bytes, end: bytes, at: int, limit: int) -> list[Found]:
+        """The first `limit` keys (0: all) without counting the others."""
+        current = self.current_revision
+        if at <= 0 or at == current:
+            return self.index.entries(key, end, None, limit)[0]
+        self._check_revision(current, at)
+        return self.index.first_entries(key, end, at, limit)
+
+    def stored(self, rev: bytes) -> bytes:
+        """The serialized pair under a revision key which the index has named."""
+        raw = self.backend.get(KEY, rev)
+        if raw is None:
+            raise RuntimeError("the index names a revision that the store does not hold")
+        return raw
+
     def write(self) -> WriteTxn:
         return WriteTxn(self)
 

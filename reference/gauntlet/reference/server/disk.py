@@ -28,12 +28,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 from gauntlet.reference.formats import snapshot as snapfile
 from gauntlet.reference.formats import wal
 from gauntlet.reference.formats.varint import DecodeError
 from gauntlet.reference.ports import DiskFailedError, Recovered
 from gauntlet.reference.raft.types import Entry, HardState, Snapshot
+from gauntlet.reference.server.metrics.tally import DiskTally
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class FileDisk:
         self._max_wals = max_wals
         self._max_snapshots = max_snapshots
         self._sync = sync
+        self.tally = DiskTally()
         self._failed: str | None = None
         self._fd = -1
         self._wal_dir_fd = -1
@@ -320,7 +323,9 @@ class FileDisk:
             _write_all(self._fd, frames, self._offset)
             self._offset += len(frames)
         if sync and self._sync:
+            began = perf_counter()
             os.fdatasync(self._fd)
+            self.tally.fsync.observe(perf_counter() - began)
 
     def _cut(self) -> None:
         os.ftruncate(self._fd, self._offset)

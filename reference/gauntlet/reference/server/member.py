@@ -38,6 +38,7 @@ from gauntlet.reference.server.methods import Api
 from gauntlet.reference.server.peers.endpoints import MemberInfo
 from gauntlet.reference.server.peers.transport import PeerTransport
 from gauntlet.reference.server.versions import VersionMonitor
+from gauntlet.reference.server.web import client_web
 from gauntlet.reference.server.writer import DiskWriter
 
 T = TypeVar("T")
@@ -83,9 +84,18 @@ class Member:
         self._versions = VersionMonitor(self.node, VERSION)
         self._api = Api(self.node, self._leader, config)
         serve_leases(self._peers.routes, self._api.leases)
+        methods = self._api.methods()
         self._client_server = Server(
-            self._api.methods(),
-            client_handler(self.node),
+            methods,
+            client_web(
+                client_handler(self.node),
+                methods,
+                max_message=config.max_request_bytes + 512 * 1024,
+                hosts=("*",),
+                origins=("*",),
+                gateway=True,
+                refuses_names=lambda: False,
+            ),
             limits=Limits(
                 max_message_bytes=config.max_request_bytes + 512 * 1024,
                 max_concurrent_streams=min(config.max_concurrent_streams, 2**31 - 1),
@@ -153,7 +163,7 @@ class Member:
         return node
 
     def _raft_log(self, level: str, line: str) -> None:
-        self.log.log(level, line)
+        self.log.log("warn" if level == "warning" else level, line)
 
     # Life.
 
@@ -208,7 +218,7 @@ class Member:
                 name=self.config.name, client_urls=self.config.advertise_client_urls
             ),
         )
-        while True:
+        while not self._ended:
             result: asyncio.Future[Applied] = self._loop.create_future()
             self.node.propose(
                 pb.InternalRaftRequest(cluster_member_attr_set=request),

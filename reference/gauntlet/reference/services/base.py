@@ -8,9 +8,10 @@ from typing import Any
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
-from gauntlet.api.wire.types import Context, Reply, UnaryHandler
+from gauntlet.api.wire.types import Context, Reply, ServerStream, StreamHandler, StreamReceiver, UnaryHandler
 from gauntlet.reference.apply import Applied
 from gauntlet.reference.node import Node
+from gauntlet.reference.services.guard import Guard
 
 REQUIRE_LEADER = "hasleader"
 
@@ -18,8 +19,9 @@ REQUIRE_LEADER = "hasleader"
 class Service:
     """Base of the services: they speak to one node and stamp its identity on their answers."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, guard: Guard) -> None:
         self.node = node
+        self.guard = guard
 
     def fill(self, header: pb.ResponseHeader) -> None:
         """Stamps member, cluster and term; the revision only where the operation has not set one."""
@@ -42,7 +44,7 @@ class Service:
         self.fill(header)
         return header
 
-    def propose(self, request: pb.InternalRaftRequest, reply: Reply) -> None:
+    def propose(self, context: Context, request: pb.InternalRaftRequest, reply: Reply) -> None:
         """Takes `request` through the log and answers the call with what applying it gave."""
 
         def answer(result: Applied) -> None:
@@ -53,7 +55,7 @@ class Service:
                 self.fill(response.header)
                 reply(response)
 
-        self.node.propose(request, answer)
+        self.guard.propose(context, request, answer)
 
     def local(self, compute: Callable[[], Any], reply: Reply) -> None:
         """Answers with `compute()`, a local read; an RpcError it raises is the answer."""
@@ -65,28 +67,62 @@ class Service:
         self.fill(response.header)
         reply(response)
 
-    def linearizable(self, compute: Callable[[], Any], reply: Reply) -> None:
-        """`local`, once the member has caught up with what the leader had committed when asked."""
+    def when_linearizable(self, serve: Callable[[], None], reply: Reply) -> None:
+        """Calls `serve` once the member has caught up with what the leader had committed when asked."""
 
         def release(error: RpcError | None) -> None:
             if error is not None:
                 reply(error)
             else:
-                self.local(compute, reply)
+                serve()
 
         self.node.read(release)
 
 
 def leader_checked(node: Node, handler: UnaryHandler) -> UnaryHandler:
-    """`handler`, refusing calls that ask for a leader (metadata `hasleader: true`) while there is none."""
+    """`handler`, refusing calls that ask for a leader (metadata `hasleader: true`) while there is none, and
+    what a learner does not answer: all but its status and serializable ranges."""
 
     def checked(context: Context, request: Any, reply: Reply) -> None:
-        if context.metadata.get(REQUIRE_LEADER) == "true" and not node.leader:
+        if node.learner and not _learner_answers(request):
+            reply(errors.NOT_SUPPORTED_FOR_LEARNER)
+        elif context.metadata.get(REQUIRE_LEADER) == "true" and not node.leader:
             reply(errors.NO_LEADER)
         else:
             handler(context, request, reply)
 
     return checked
+
+
+def _learner_answers(request: Any) -> bool:
+    return isinstance(request, pb.StatusRequest) or (
+        isinstance(request, pb.RangeRequest) and request.serializable
+    )
+
+
+def voters_only(node: Node, handler: StreamHandler) -> StreamHandler:
+    """`handler`, refused on a learner: of all streams it only offers the snapshot."""
+
+    def checked(stream: ServerStream) -> StreamReceiver:
+        if node.learner:
+            stream.finish(errors.NOT_SUPPORTED_FOR_LEARNER)
+            return Refused()
+        return handler(stream)
+
+    return checked
+
+
+class Refused:
+    """The receiver of a stream that is over already."""
+
+    def on_message(self, message: Any) -> None:
+        return
+
+    def on_half_close(self) -> None:
+        return
+
+    def on_cancel(self) -> None:
+        return
 
 
 class Quota:

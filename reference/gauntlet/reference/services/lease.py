@@ -13,10 +13,12 @@ from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire.types import Context, Reply, ServerStream
+from gauntlet.reference.auth.tokens import AuthInfo
 from gauntlet.reference.lease import RevokePendingError, choose_id
 from gauntlet.reference.node import Node
 from gauntlet.reference.quota import LEASE_COST
 from gauntlet.reference.services.base import REQUIRE_LEADER, Quota, Service
+from gauntlet.reference.services.guard import Guard
 
 Renewed = Callable[[int | RpcError], None]
 LookedUp = Callable[[pb.LeaseTimeToLiveResponse | RpcError], None]
@@ -31,8 +33,8 @@ class LeaderLeases(Protocol):
 
 
 class LeaseService(Service):
-    def __init__(self, node: Node, quota: Quota, leader: LeaderLeases) -> None:
-        super().__init__(node)
+    def __init__(self, node: Node, guard: Guard, quota: Quota, leader: LeaderLeases) -> None:
+        super().__init__(node, guard)
         self._quota = quota
         self._leader = leader
 
@@ -40,17 +42,47 @@ class LeaseService(Service):
         if request.ID == 0:
             request.ID = choose_id(self.node.next_id)
         if self._quota.admits(LEASE_COST, reply):
-            self.propose(pb.InternalRaftRequest(lease_grant=request), reply)
+            proposal = pb.InternalRaftRequest(lease_grant=request)
+            self.guard.require_user(context, lambda: self.propose(context, proposal, reply), reply)
 
     def revoke(self, context: Context, request: pb.LeaseRevokeRequest, reply: Reply) -> None:
-        self.propose(pb.InternalRaftRequest(lease_revoke=request), reply)
+        proposal = pb.InternalRaftRequest(lease_revoke=request)
+        self.guard.require_user(context, lambda: self.propose(context, proposal, reply), reply)
 
     def leases(self, context: Context, request: pb.LeaseLeasesRequest, reply: Reply) -> None:
+        """Who may not read a key of every lease may not see any."""
         ids = self.node.machine.lessor.leases()
-        reply(pb.LeaseLeasesResponse(header=self.header(), leases=[pb.LeaseStatus(ID=i) for i in ids]))
+
+        def serve() -> None:
+            reply(pb.LeaseLeasesResponse(header=self.header(), leases=[pb.LeaseStatus(ID=i) for i in ids]))
+
+        def check(caller: AuthInfo | None) -> RpcError | None:
+            if caller is None:
+                return errors.USER_EMPTY
+            refusals = (self.guard.permissions.lease_reads(caller, lease_id) for lease_id in ids)
+            return next((refusal for refusal in refusals if refusal is not None), None)
+
+        self.guard.allow(context, check, serve, reply)
+
+    def _refuses_reading(self, caller: AuthInfo | None, lease_id: int) -> RpcError | None:
+        if caller is None:
+            return errors.USER_EMPTY
+        return self.guard.permissions.lease_reads(caller, lease_id)
+
+    def _refuses_writing(self, caller: AuthInfo | None, lease_id: int) -> RpcError | None:
+        if caller is None:
+            return errors.USER_EMPTY
+        return self.guard.permissions.lease_writes(caller, lease_id)
 
     def time_to_live(self, context: Context, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
+        store = self.guard.store
+        revision = store.revision
+
         def answer(result: pb.LeaseTimeToLiveResponse | RpcError) -> None:
+            stale = request.keys and store.enabled and store.revision != revision
+            if stale and not isinstance(result, RpcError):
+                reply(errors.AUTH_OLD_REVISION)
+                return
             if isinstance(result, RpcError):
                 if result != errors.LEASE_NOT_FOUND:
                     reply(result)
@@ -59,10 +91,18 @@ class LeaseService(Service):
             self.fill(result.header)
             reply(result)
 
-        if self.node.is_leader:
-            self.local_time_to_live(request, answer)
+        def serve() -> None:
+            if self.node.is_leader:
+                self.local_time_to_live(request, answer)
+            else:
+                self._leader.time_to_live(request, answer)
+
+        if request.keys:
+            self.guard.allow(
+                context, lambda caller: self._refuses_reading(caller, request.ID), serve, reply
+            )
         else:
-            self._leader.time_to_live(request, answer)
+            self.guard.require_user(context, serve, reply)
 
     def local_time_to_live(self, request: pb.LeaseTimeToLiveRequest, then: LookedUp) -> None:
         """The leader's own answer, once it has applied everything committed."""
@@ -83,8 +123,16 @@ class LeaseService(Service):
 
         self.node.when_applied(look)
 
-    def renew(self, lease_id: int, then: Renewed) -> None:
-        """Renews here if this member leads, else through the leader."""
+    def renew(self, context: Context, lease_id: int, then: Renewed) -> None:
+        """Renews here if this member leads, else through the leader; for who may write the lease's keys."""
+        self.guard.allow(
+            context,
+            lambda caller: self._refuses_writing(caller, lease_id),
+            lambda: self._renew(lease_id, then),
+            then,
+        )
+
+    def _renew(self, lease_id: int, then: Renewed) -> None:
         if not self.node.is_leader:
             self._leader.renew(lease_id, then)
             return
@@ -185,7 +233,7 @@ class KeepAliveStream:
             self._stream.send(response)
             self._next()
 
-        self._service.renew(lease_id, renewed)
+        self._service.renew(self._stream.context, lease_id, renewed)
 
     def _end(self, error: RpcError | None, silent: bool = False) -> None:
         if self._ended:

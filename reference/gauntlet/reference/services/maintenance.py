@@ -11,6 +11,7 @@ from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire.types import Context, Reply, ServerStream
 from gauntlet.reference.node import Node
 from gauntlet.reference.services.base import Service
+from gauntlet.reference.services.guard import Guard
 
 # Bytes of the backend in one message of the snapshot stream, and how many may wait for a slow reader.
 SNAPSHOT_CHUNK = 32 * 1024
@@ -20,13 +21,13 @@ SNAPSHOT_BACKLOG = 1024 * 1024
 class MaintenanceService(Service):
     """`version` is what Status reports; `quota` the backend quota in bytes."""
 
-    def __init__(self, node: Node, version: str, quota: int) -> None:
-        super().__init__(node)
+    def __init__(self, node: Node, guard: Guard, version: str, quota: int) -> None:
+        super().__init__(node, guard)
         self._version = version
         self._quota = quota
 
     def alarm(self, context: Context, request: pb.AlarmRequest, reply: Reply) -> None:
-        self.propose(pb.InternalRaftRequest(alarm=request), reply)
+        self.propose(context, pb.InternalRaftRequest(alarm=request), reply)
 
     def status(self, context: Context, request: pb.StatusRequest, reply: Reply) -> None:
         node = self.node
@@ -44,7 +45,10 @@ class MaintenanceService(Service):
             isLearner=machine.cluster.is_learner(node.config.member_id),
             dbSizeQuota=self._quota,
             storageVersion=machine.cluster.version or "",
-            downgradeInfo=pb.DowngradeInfo(enabled=False),
+            downgradeInfo=pb.DowngradeInfo(
+                enabled=machine.cluster.downgrade.enabled,
+                targetVersion=machine.cluster.downgrade.target_version,
+            ),
         )
         if not node.leader:
             response.errors.append(errors.NO_LEADER.message)

@@ -14,16 +14,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gauntlet.api import errors
+from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import mvccpb
 from gauntlet.api.wire.types import ServerStream
+from gauntlet.reference.auth.tokens import NOBODY
 from gauntlet.reference.mvcc.watch import EmptyWatchRangeError, Watcher
 from gauntlet.reference.node import Node
 from gauntlet.reference.services.base import REQUIRE_LEADER, Service
+from gauntlet.reference.services.guard import Guard
 
 # Bytes that may wait for a slow client before its watchers are held back.
 MAX_BACKLOG = 4 * 1024 * 1024
 ALL_WATCHERS = -1
+# How Go writes the codes that a refused watch may have.
+_GO_CODES = {
+    errors.Code.INVALID_ARGUMENT: "InvalidArgument",
+    errors.Code.PERMISSION_DENIED: "PermissionDenied",
+    errors.Code.UNAUTHENTICATED: "Unauthenticated",
+}
 DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
 
 
@@ -40,8 +49,8 @@ class Watch:
 class WatchService(Service):
     """`progress_interval` in seconds; `max_response` in bytes, above which fragments are cut."""
 
-    def __init__(self, node: Node, progress_interval: float, max_response: int) -> None:
-        super().__init__(node)
+    def __init__(self, node: Node, guard: Guard, progress_interval: float, max_response: int) -> None:
+        super().__init__(node, guard)
         self.progress_interval = progress_interval
         self.max_response = max_response
         self._streams: dict[WatchStream, None] = {}
@@ -104,6 +113,25 @@ class WatchStream:
     def _create(self, request: pb.WatchCreateRequest) -> None:
         if request.start_revision < 0:
             self._refuse(errors.COMPACTED.message)
+            return
+        guard = self._service.guard
+        if not guard.store.enabled:
+            self._start(request)
+            return
+        asked = pb.RangeRequest(key=request.key or b"\x00", range_end=request.range_end)
+        guard.allow(
+            self._stream.context,
+            lambda caller: guard.permissions.range(caller or NOBODY, asked),
+            lambda: self._start(request),
+            self._refuse_caller,
+        )
+
+    def _refuse_caller(self, error: RpcError) -> None:
+        # The header of a call says code and message; of a watch only this text is left.
+        self._refuse(f"rpc error: code = {_GO_CODES[error.code]} desc = {error.message}")
+
+    def _start(self, request: pb.WatchCreateRequest) -> None:
+        if self.ended:
             return
         watch_id = request.watch_id
         if watch_id == 0:

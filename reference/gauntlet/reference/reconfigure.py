@@ -1,0 +1,84 @@
+"""Configuration changes on their way through a member: proposed, applied to raft and to the membership.
+
+Rules (etcd 3.7.1):
+
+- A change waits for a leader like any proposal. Raft takes one at a time: what it refuses disappears without
+  a word, and whoever asked hears of the time-out.
+- A change is judged once more when it is applied. Raft hears of one that is refused, too, as a change of
+  nobody: otherwise it would refuse the next.
+- Who asked is answered only when raft has moved past the entry, so that the next change is not refused.
+- A member that is removed stays for a moment, so that the others learn what was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from gauntlet.reference.apply import Applied, StateMachine
+from gauntlet.reference.formats import raftpb
+from gauntlet.reference.ports import Peers
+from gauntlet.reference.raft.errors import ProposalDropped
+from gauntlet.reference.raft.rawnode import RawNode
+from gauntlet.reference.raft.types import ConfChange, ConfChangeType, Entry
+
+
+class Reconfiguration:
+    def __init__(self, member_id: int, raft: RawNode, machine: StateMachine, peers: Peers) -> None:
+        self.removed = False
+        self._member_id = member_id
+        self._raft = raft
+        self._machine = machine
+        self._peers = peers
+        self._queue: list[ConfChange] = []
+        self._answers: list[Callable[[], None]] = []
+
+    def add(self, change: ConfChange) -> None:
+        self._queue.append(change)
+
+    def propose(self, wanted: Container[int]) -> None:
+        """Proposes what waits, if somebody leads; changes whose id is not `wanted` any more are dropped."""
+        while self._queue and self._raft.leader:
+            change = self._queue[0]
+            if change.id in wanted:
+                try:
+                    self._raft.propose_conf_change(change)
+                except ProposalDropped:
+                    return
+            self._queue.pop(0)
+
+    def apply(self, entry: Entry) -> tuple[int, Applied]:
+        """Applies the change in an entry; gives its id and what came of it."""
+        change = raftpb.decode_conf_change(entry.data)
+        result = self._machine.apply_conf_change(entry.index, entry.term, change)
+        if result.error is not None:
+            change = ConfChange(type=change.type, node_id=0, id=change.id)
+        self._machine.set_conf_state(self._raft.apply_conf_change(change))
+        if result.error is None:
+            self._follow(change)
+        return change.id, result
+
+    def answer_later(self, answer: Callable[[], None]) -> None:
+        self._answers.append(answer)
+
+    def advanced(self) -> None:
+        """Raft has moved past everything applied so far."""
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
+
+    def _follow(self, change: ConfChange) -> None:
+        member_id = change.node_id
+        member = self._machine.cluster.member(member_id)
+        if member_id == self._member_id:
+            self.removed = self.removed or member is None
+        elif member is None:
+            self._peers.remove_peer(member_id)
+        else:
+            try:
+                if change.type is ConfChangeType.UPDATE_NODE:
+                    self._peers.update_peer(member_id, member.peer_urls)
+                else:
+                    self._peers.add_peer(member_id, member.peer_urls)
+            except ValueError:
+                # URLs that nobody can dial. The log has them; the connection stays as it was.
+                return
