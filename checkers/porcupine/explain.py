@@ -92,17 +92,22 @@ def expected_next(found: Outcome, model: Model[Any]) -> list[Expectation]:
         if key in accepted or key not in answers:
             continue
         rejections = answers[key]
-        expected = dict.fromkeys(repr(rejection.expected) for rejection in rejections)
+        expected = dict.fromkeys(_shown(rejection.expected) for rejection in rejections)
         expectations.append(
             Expectation(
                 operation,
                 model.describe(operation),
                 rejections[0].reason,
                 " or ".join(expected),
-                repr(rejections[0].got),
+                _shown(rejections[0].got),
             )
         )
     return expectations
+
+
+def _shown(value: object) -> str:
+    """Models that have words for a state give them as text: those are not quoted again."""
+    return value if isinstance(value, str) and " " in value else repr(value)
 
 
 def _no_order(

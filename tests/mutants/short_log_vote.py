@@ -10,29 +10,30 @@ from __future__ import annotations
 
 import sys
 
+from gauntlet.reference.raft import follower
+from gauntlet.reference.raft.core import Raft
 from gauntlet.reference.raft.log import RaftLog
-from gauntlet.reference.raft.types import Entry
+from gauntlet.reference.raft.types import Message, MessageType
 from gauntlet.reference.server.main import main
 
-maybe_append = RaftLog.maybe_append
+on_append = follower._HANDLERS[MessageType.APP]
 
 
 def is_up_to_date(self: RaftLog, term: int, index: int) -> bool:
     return True
 
 
-def append_over_committed(
-    self: RaftLog, prev_term: int, prev_index: int, entries: list[Entry], committed: int
-) -> int | None:
-    if self.find_term(prev_index) == prev_term:
-        conflict = self.find_conflict(entries)
+def append_over_committed(raft: Raft, message: Message) -> None:
+    log = raft.raft_log
+    if log.find_term(message.index) == message.log_term:
+        conflict = log.find_conflict(message.entries)
         if conflict:
-            self.committed = min(self.committed, conflict - 1)
-    return maybe_append(self, prev_term, prev_index, entries, committed)
+            log.committed = min(log.committed, conflict - 1)
+    on_append(raft, message)
 
 
 RaftLog.is_up_to_date = is_up_to_date
-RaftLog.maybe_append = append_over_committed
+follower._HANDLERS[MessageType.APP] = append_over_committed
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,7 +22,7 @@ LIMIT = 60.0  # seconds for a whole run, by the issue that asked for it
 MUTANTS = {
     "stale_reads": "isolate,isolate-leader",
     "early_acknowledgement": "kill-all",
-    "short_log_vote": "isolate,isolate-leader,kill",
+    "short_log_vote": "comeback",
     "lost_apply": "none",
     "reused_revisions": "kill",
 }

@@ -175,7 +175,9 @@ def _guarded(work: Callable[[], int], directory: Path) -> int:
     except EXPECTED as error:
         logs = directory / "members"
         where = f" (logs in {logs})" if getattr(error, "detail", "") and logs.is_dir() else ""
-        return _fail(f"{error}{where}")
+        said = [line for line in getattr(error, "detail", "").splitlines() if line.strip()]
+        last = f"; the last it said: {said[-1].strip()[:300]}" if said else ""
+        return _fail(f"{error}{last}{where}")
     except KeyboardInterrupt:
         return _fail(f"interrupted; what was recorded lies in {directory}")
     except Exception as error:  # the last resort: a defect of ours, kept for whoever repairs it

@@ -4,7 +4,7 @@ In order, as far as nobody asks to stop:
 1. every client connects to its home member, client i to member i modulo their number;
 2. load for `plan.duration` seconds; the schedule of faults leaves the beginning and the end of it quiet;
 3. whatever was broken is healed, and every member must serve again;
-4. final reads and hashes (aftermath.py).
+4. final reads and hashes (aftermath.py); our keys are deleted where the cluster is somebody else's.
 A request to stop ends the step it meets: clients are cut off, with their operations recorded as what they
 are, and faults are healed. A member that ends by itself is a finding: load and faults end early, the rest is
 done with the members there are.
@@ -13,10 +13,12 @@ done with the members there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from gauntlet.api.errors import RpcError
 from gauntlet.harness.aftermath import HASH_SECONDS, compare_hashes, final_reads
 from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.faults import FaultPlan, LeaderObserver, Schedule
@@ -24,7 +26,7 @@ from gauntlet.harness.observer import Observer, Stop, Stopped, View, ended
 from gauntlet.harness.plan import Plan
 from gauntlet.harness.recorder import Pace, Recorder, RunClock, run_client
 from gauntlet.harness.rundir import LineWriter, RunDirectory
-from gauntlet.harness.targets import MemberDied, Target, TargetError
+from gauntlet.harness.targets import PROCESS, MemberDied, Target, TargetError
 from gauntlet.workloads.base import Settings, Workload
 from gauntlet.workloads.registry import make
 
@@ -95,6 +97,8 @@ class Play:
                 seconds = 0.0 if self._found_down else HASH_SECONDS
                 hashes = await self.stop.unless(compare_hashes(direct, seconds))
                 self.members["hashes"] = hashes.to_json()
+                if not self.target.can(PROCESS):
+                    await self._tidy(direct)
             finally:
                 self._note_deaths()
                 self.directory.write_members(self.members)
@@ -158,9 +162,11 @@ class Play:
 
     async def _until_over(self) -> None:
         """Until the planned end, or until a member ended by itself."""
-        while self.clock.seconds() < self.plan.duration and not self._note_deaths():
-            self.observer.tick(self.view)
-            await asyncio.sleep(min(_LOOK_AGAIN, max(0.0, self.plan.duration - self.clock.seconds())))
+        while True:
+            left = self.plan.duration - self.clock.seconds()
+            if left <= 0 or self._note_deaths():
+                return
+            await asyncio.sleep(min(_LOOK_AGAIN, left))
 
     def _note_deaths(self) -> bool:
         """Has a member ended by itself? The first one to do so is written down, with the end of its log."""
@@ -186,6 +192,14 @@ class Play:
             if not self._note_deaths():
                 self._note_unhealthy(error)
         self.members["recovery_seconds"] = round(self.clock.seconds() - begin, 3)
+
+    async def _tidy(self, direct: Mapping[str, EtcdClient]) -> None:
+        """Takes our keys out of somebody else's cluster, if one member lets us."""
+        begin, end = f"{self.plan.prefix}/", f"{self.plan.prefix}0"
+        for client in direct.values():
+            with contextlib.suppress(RpcError):
+                await client.delete(begin.encode(), end.encode(), timeout=5.0)
+                return
 
     def _note_unhealthy(self, error: TargetError) -> None:
         if self.members["unhealthy"] is None:

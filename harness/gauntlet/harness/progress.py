@@ -138,6 +138,8 @@ def show_result(console: Console, result: RunResult) -> None:
     console.print(line, soft_wrap=True)
     for text in _summary(result.results):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for words in result.last_words:
+        console.print(f"    {words}", markup=False, highlight=False, soft_wrap=True)
     if result.explanation:
         console.print()
         console.print(result.explanation, markup=False, highlight=False, soft_wrap=True)

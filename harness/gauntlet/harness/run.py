@@ -11,7 +11,9 @@ after the other so that nothing waits in a thread while somebody presses Ctrl-C.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
+import secrets
 import shutil
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import Any
 
 from gauntlet.harness.faults import FaultPlan, make_plan, parse_faults
 from gauntlet.harness.judge import judge
-from gauntlet.harness.observer import Observer, Stop, Stopped, View
+from gauntlet.harness.observer import Observer, Stop, Stopped, View, ended
 from gauntlet.harness.plan import Plan, PlanError
 from gauntlet.harness.play import Play, settings_of
 from gauntlet.harness.rundir import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory
@@ -30,7 +32,9 @@ from gauntlet.harness.versions import versions
 from gauntlet.workloads.registry import make
 from porcupine.search import Verdict
 
+LAST_WORDS = 5  # lines of the log of a member that ended by itself
 RUNS = Path("gauntlet-runs")
+TICK_SECONDS = 0.2  # between two looks at the display
 START_SECONDS = 30.0  # until every member serves
 
 
@@ -70,6 +74,14 @@ class RunResult:
         return [f"{each['name']}: {each['summary']}" for each in failed]
 
     @property
+    def last_words(self) -> list[str]:
+        """The end of the log of a member that ended by itself."""
+        for check in self.results["checks"]:
+            for died in check["details"].get("died") or ():
+                return str(died["log"]).splitlines()[-LAST_WORDS:]
+        return []
+
+    @property
     def explanation(self) -> str:
         """In words, which operations contradict each other; empty when nothing can be said."""
         found = self.results["explanation"]
@@ -77,7 +89,7 @@ class RunResult:
 
     def describe(self) -> str:
         """The whole story in a few lines."""
-        lines = [f"verdict: {self.verdict.value}", *self.reasons]
+        lines = [f"verdict: {self.verdict.value}", *self.reasons, *self.last_words]
         if self.explanation:
             lines += ["", self.explanation, ""]
         lines += [f"report: {self.directory.report_file}", f"repeat: {self.command}"]
@@ -100,6 +112,13 @@ def default_directory(plan: Plan, parent: Path = RUNS) -> Path:
         path = parent / f"{now}-{plan.workload}-{plan.seed}-{number}"
         number += 1
     return path
+
+
+def on_keys_of_its_own(plan: Plan) -> Plan:
+    """Somebody's cluster is not empty, and not for us alone: there every run has keys that nobody used."""
+    if plan.target.startswith("endpoints:") and plan.prefix == Plan().prefix:
+        return dataclasses.replace(plan, prefix=f"{plan.prefix}/{secrets.token_hex(6)}")
+    return plan
 
 
 def prepare(plan: Plan, members: Path) -> tuple[Target, FaultPlan]:
@@ -174,6 +193,7 @@ async def record(
     """
     observer, stop = observer or Observer(), stop or Stop()
     path = path or default_directory(plan)
+    plan = on_keys_of_its_own(plan)
     prepare(plan, path / "members")
     directory = begin(plan, path)
     options = target_options(plan, directory.members, observer)
@@ -190,6 +210,7 @@ async def record(
 async def _attempt(
     plan: Plan, target: Target, directory: RunDirectory, view: View, observer: Observer, stop: Stop
 ) -> None:
+    ticks = asyncio.create_task(_tick(observer, view), name="display")
     try:
         view.phase = f"starting {plan.target}"
         observer.phase(view)
@@ -199,6 +220,13 @@ async def _attempt(
         view.phase = "stopping the cluster"
         observer.phase(view)
         await asyncio.shield(target.stop())
+        await ended(ticks)
+
+
+async def _tick(observer: Observer, view: View) -> None:
+    while True:
+        observer.tick(view)
+        await asyncio.sleep(TICK_SECONDS)
 
 
 async def finish(work: Coroutine[Any, Any, None], directory: RunDirectory) -> None:

@@ -269,6 +269,7 @@ class StateMachine:
 
     def _compaction(self, request: pb.CompactionRequest, now: float) -> Applied:
         response, job = operations.compact(self.store, request)
+        self.compact_some()  # a small one is over at once
         return Applied(response, job=job)
 
     def _lease_grant(self, request: pb.LeaseGrantRequest, now: float) -> Applied:

@@ -111,9 +111,7 @@ class Permissions:
         return self._lease_keys(caller, lease_id, self._store.refuses_write)
 
     def lease_reads(self, caller: AuthInfo, lease_id: int) -> Refusal:
-        return self._lease_keys(
-            caller, lease_id, lambda who, key: self._store.refuses_read(who, key, b"")
-        )
+        return self._lease_keys(caller, lease_id, lambda who, key: self._store.refuses_read(who, key, b""))
 
     def _lease_keys(
         self, caller: AuthInfo, lease_id: int, refuses: Callable[[AuthInfo, bytes], Refusal]

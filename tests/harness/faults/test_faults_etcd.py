@@ -38,7 +38,8 @@ FAULTS_OF_A_RUN: list[tuple[str, float, float, dict[str, Any]]] = [
     ("client-reset", 11.5, 12.5, {"member": "m4", "every": 0.3}),
     ("kill", 13.5, 14.5, {"member": "leader", "otherwise": "m1"}),
     ("isolate-leader", 17.0, 19.0, {"member": "leader", "otherwise": "m1"}),
-    ("kill-all", 21.0, 21.5, {}),
+    ("comeback", 21.0, 24.0, {"member": "m2", "otherwise": "m3", "lag": 0.5}),
+    ("kill-all", 26.0, 26.5, {}),
 ]
 
 

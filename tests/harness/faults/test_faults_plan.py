@@ -79,7 +79,7 @@ def test_every_plan_keeps_the_rules(seed: int, count: int, duration: float, name
             assert len(down) == 1
 
 
-@pytest.mark.parametrize(("duration", "least"), [(15.0, 3), (20.0, 5), (30.0, 6), (60.0, 8)])
+@pytest.mark.parametrize(("duration", "least"), [(15.0, 4), (20.0, 5), (30.0, 5), (60.0, 12)])
 def test_there_are_enough_faults_and_enough_quiet(duration: float, least: int) -> None:
     for seed in range(30):
         plan = make_plan(parse_faults("peer,kill,pause"), members(3), str(seed), duration, ALL)

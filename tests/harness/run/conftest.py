@@ -113,6 +113,7 @@ class FakeTarget(Target):
         return frozenset((NETWORK,))
 
     async def start(self) -> None:
+        self.options.directory.mkdir(parents=True, exist_ok=True)
         if self.behaviour == "broken":
             raise TargetError("the fake is broken", detail="a line of its log")
         for name in self.member_names:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.plan import Plan
 from gauntlet.harness.run import RunResult
 from gauntlet.harness.testing import ClusterUnderTest, Settings, run_once
@@ -42,23 +43,30 @@ def test_other_sizes(tmp_path: Path, nodes: int) -> None:
     run_once(Settings(plan), tmp_path).check()
 
 
+async def count_keys(endpoint: str) -> int:
+    async with EtcdClient(endpoint) as client:
+        return int((await client.get(b"\0", b"\0", timeout=5.0)).count)
+
+
 def test_a_cluster_of_somebody_else(tmp_path: Path) -> None:
-    """Its keys are not touched, and its revisions go on from where they were."""
+    """Its keys are not touched, ours do not stay, and its revisions go on from where they were."""
     with ClusterUnderTest(
         Settings(dataclasses.replace(SHORT, duration=3.0, faults="none")), tmp_path
     ) as cluster:
         cluster.run().check()
         endpoints = "endpoints:" + ",".join(cluster.direct_endpoints.values())
-        words = ["run", "--target", endpoints, "--duration", "4", "--out", str(tmp_path / "out")]
-        for _ in range(2):
+        words = ["run", "--target", endpoints, "--duration", "4", "--out"]
+        for out in ("first", "second"):
             found = subprocess.run(
-                [sys.executable, "-m", "gauntlet.harness", *words[:-1], str(tmp_path / f"out{_}")],
+                [sys.executable, "-m", "gauntlet.harness", *words, str(tmp_path / out)],
                 capture_output=True,
                 text=True,
                 timeout=60,
                 check=False,
             )
             assert found.returncode == 0, found.stdout + found.stderr
+        keys = cluster.call(count_keys(cluster.direct_endpoints["m1"]))
+        assert keys <= SHORT.keys, "only those of our own run are left"
 
 
 @pytest.mark.gauntlet(faults="kill,cut", nodes=3, duration=4)

@@ -105,6 +105,7 @@ def test_a_dump_loads_however_it_is_cut(buckets: dict[str, dict[bytes, bytes]], 
         for key, value in pairs.items():
             backend.put(name, key, value)
     whole = b"".join(dump(backend.freeze()))
+    assert len(whole) % 512 == 0
     copy = filled({b"old": b"gone after the load"})
     copy.load(whole[at : at + piece] for at in range(0, len(whole), piece))
     assert contents(copy) == contents(backend)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,15 @@ def find_upstream() -> Path:
 
 
 class Cluster:
-    """Members m1, m2 ... on free ports of the loopback interface. `endpoints` are host:port, in their order."""
+    """Members m1, m2 ... on ports of the loopback interface: those for the clients first, then the peers'.
 
-    def __init__(self, command: list[str], folder: Path, size: int, flags: tuple[str, ...]) -> None:
+    `endpoints` are host:port, in the members' order. The same ports give the members the same ids.
+    """
+
+    def __init__(self, command: list[str], folder: Path, ports: list[int], flags: tuple[str, ...]) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        ports = free_ports(2 * size)
+        size = len(ports) // 2
         self.endpoints = [f"127.0.0.1:{port}" for port in ports[:size]]
         peers = [f"http://127.0.0.1:{port}" for port in ports[size:]]
         founders = ",".join(f"m{number}={url}" for number, url in enumerate(peers, 1))
@@ -76,7 +80,7 @@ class Cluster:
 
     def wait_healthy(self) -> None:
         for endpoint in self.endpoints:
-            wait_until(lambda endpoint=endpoint: healthy(endpoint), START_SECONDS, f"{endpoint} to be healthy")
+            wait_until(partial(healthy, endpoint), START_SECONDS, f"{endpoint} to be healthy")
 
     def stop(self) -> None:
         for process in self.processes:
@@ -122,12 +126,12 @@ StartCluster = Callable[..., Cluster]
 
 @pytest.fixture
 def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
-    """`start(kind, size, *flags)`: a healthy cluster; kind is "reference" or "upstream"."""
+    """`start(kind, ports, *flags)`: a healthy cluster; kind is "reference" or "upstream"."""
     started: list[Cluster] = []
 
-    def start(kind: str, size: int = 1, *flags: str) -> Cluster:
+    def start(kind: str, ports: list[int], *flags: str) -> Cluster:
         command = REFERENCE if kind == "reference" else [str(find_upstream() / "etcd")]
-        cluster = Cluster(command, tmp_path / f"{kind}{len(started)}", size, flags)
+        cluster = Cluster(command, tmp_path / f"{kind}{len(started)}", ports, flags)
         started.append(cluster)
         cluster.wait_healthy()
         return cluster
@@ -137,7 +141,7 @@ def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
         cluster.stop()
 
 
-@pytest.fixture(params=[1, 3], ids=["one member", "three members"])
-def both(request: pytest.FixtureRequest, start_cluster: StartCluster) -> tuple[Cluster, Cluster]:
-    """A real cluster and one of ours, of the same size."""
-    return start_cluster("upstream", request.param), start_cluster("reference", request.param)
+@pytest.fixture
+def ports() -> Callable[[int], list[int]]:
+    """So many free ports."""
+    return free_ports

@@ -35,7 +35,10 @@ class FaultKind:
     draw: Draw
     build: Build
     least_members: int = 1
-    seconds: tuple[float, float] = (2.0, 5.0)  # how long it lasts, shortest and longest, in a run of 30 s
+    seconds: tuple[float, float] = (
+        2.0,
+        5.0,
+    )  # how long it lasts, shortest and longest, in a run of 30 s or more
     takes_down: Callable[[Params, Sequence[str]], int] = lambda _params, _members: 0  # members, at most
 
     def refusal(self, capabilities: Iterable[str], members: Sequence[str]) -> str | None:
@@ -148,9 +151,9 @@ FAULTS: dict[str, FaultKind] = {
         _network("isolate-leader", "the leader is cut off from the others", _leader, network.Isolate, 2),
         FaultKind(
             "comeback",
-            "network",
-            PEER_NETWORK,
-            "a member that missed writes comes back as the leader is cut off",
+            "process",
+            PROCESS,
+            "a member that missed writes comes back as the leader is cut off and the rest restarts",
             _comeback,
             network.Comeback,
             least_members=3,

@@ -148,9 +148,10 @@ class Isolate(LinkFault):
 class Comeback(LinkFault):
     """params: member, otherwise, lag (seconds).
 
-    A follower misses what is written for a while; then, in one step, it comes back and the leader is cut off
-    instead. So a member that lacks committed entries stands in the election, and only raft's rule about logs
-    keeps it from winning. `member` lags unless it leads; then `otherwise` does.
+    A follower misses what is written for a while; then, in one step, it comes back, the leader is cut off
+    instead, and the others are killed and restarted, so that they have forgotten whom they followed. So a
+    member that lacks committed entries stands in the election first, and only raft's rule about logs keeps it
+    from winning. `member` lags unless it leads; then `otherwise` does.
     """
 
     @property
@@ -165,12 +166,21 @@ class Comeback(LinkFault):
         await self.target.links.block(self._lag_id, self.around([self._laggard]))
         await asyncio.sleep(self.params["lag"])
         await super().start()
+        others = [name for name in self.members if name not in (self._leader, self._laggard)]
+        self.context.going_down.update(others)
+        try:
+            for name in others:
+                await self.target.members[name].kill()
+                await self.target.members[name].restart()
+        finally:
+            self.context.going_down.difference_update(others)
         await self.target.links.release(self._lag_id)
 
     def effects(self) -> Iterable[Effect]:
         leader = self.context.leader()
         if leader is None or leader == self._laggard:
             leader = next(name for name in self.members if name != self._laggard)
+        self._leader = leader
         return [(link, None) for link in self.around([leader])]
 
     async def heal(self) -> None:
@@ -178,7 +188,7 @@ class Comeback(LinkFault):
         await super().heal()
 
     async def evidence(self) -> dict[str, Any]:
-        return {"lagged": self._laggard, **await super().evidence()}
+        return {"lagged": self._laggard, "cut_off": self._leader, **await super().evidence()}
 
 
 class Split(LinkFault):

@@ -7,7 +7,7 @@ Rules:
    there is quiet, so that the cluster shows that it recovers.
 3. Kinds are dealt like cards: none comes a second time before all came once, as far as they fit.
 4. Members that process faults hold at one time stay a minority, unless one fault is made to take all.
-5. Times scale with the duration: a run of 30 s has bursts of a few seconds.
+5. A run of 30 s or longer has bursts of a few seconds; in a shorter one all times shrink with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from gauntlet.harness.faults.base import LEADER
 from gauntlet.harness.faults.catalogue import FAULTS, FaultKind
 
-_BURSTS = (1, 1, 2, 2, 2, 3)
+_BURSTS = (1, 2, 2, 2, 3, 3)
 _TRIES = 12  # draws until a fault fits the burst
 _SHORTEST = 0.3  # seconds
 
@@ -76,7 +76,7 @@ class _Drawing:
         self._members = list(members)
         self._random = random
         self._duration = duration
-        self._scale = min(2.0, max(0.15, duration / 30))
+        self._scale = min(1.0, max(0.15, duration / 30))
         self._deck: list[FaultKind] = []
         self._plan: list[PlannedFault] = []
 

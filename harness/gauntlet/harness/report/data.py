@@ -1,12 +1,13 @@
 """From the files of a run directory to what the charts draw.
 
-Rules for size: every operation that was not plainly ok is kept up to a bound far above what a run has; of the ok
-ones an even sample is, with the slowest and the contradicting ones always among them. Rates, counts and quantiles
-are taken over all operations, and what was left out is said.
+Rules for size: every operation that was not plainly ok is kept, up to a bound far above what a run has; of the
+ok ones an even sample, with the slowest and the contradicting ones always among them. Rates, counts and
+quantiles are taken over all operations, and what was left out is said.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,12 +74,9 @@ def load_run(path: Path) -> RunFiles:
 
 
 def _one_object(path: Path) -> Record:
-    lines = path.read_text(encoding="utf-8")
-    import json
-
     try:
-        value = json.loads(lines)
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunDirectoryError(f"cannot read {path}: {error}") from error
     if not isinstance(value, dict):
         raise RunDirectoryError(f"{path} is not a JSON object")

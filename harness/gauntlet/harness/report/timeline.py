@@ -34,7 +34,7 @@ def answer(record: Record) -> str:
     response = record.get("response")
     if record["outcome"] != "ok" or not isinstance(response, dict):
         text = error_text(record)
-        return f"{record['outcome']}{' \N{MIDDLE DOT} ' + text if text else ''}"
+        return f"{record['outcome']} \N{MIDDLE DOT} {text}" if text else str(record["outcome"])
     parts = []
     if "succeeded" in response:
         parts.append("swapped" if response["succeeded"] else "refused")
@@ -86,9 +86,7 @@ def timeline(run: RunFiles) -> Record | None:
     start, end = start - margin, end + margin
     shrunk = set((run.explanation() or {}).get("shrunk") or [])
     keys = {record.get("key") for record in named}
-    inside = [
-        record for record in run.history if record["call_ns"] <= end and _until(record, run) >= start
-    ]
+    inside = [record for record in run.history if record["call_ns"] <= end and _until(record, run) >= start]
     shown = _most_telling(inside, named, keys, run)
     clients = sorted({record.get("client") for record in shown}, key=_client_order)
     numbers = {record["id"]: position for position, record in enumerate(named, 1)}
@@ -127,9 +125,7 @@ def _client_order(client: object) -> tuple[int, int, str]:
     return (0, client, "") if isinstance(client, int) else (1, 0, str(client))
 
 
-def _most_telling(
-    inside: list[Record], named: list[Record], keys: set[Any], run: RunFiles
-) -> list[Record]:
+def _most_telling(inside: list[Record], named: list[Record], keys: set[Any], run: RunFiles) -> list[Record]:
     if len(inside) <= MOST_BARS:
         return inside
     centres = [(record["call_ns"], _until(record, run)) for record in named]
@@ -138,9 +134,7 @@ def _most_telling(
     def far(record: Record) -> tuple[int, int]:
         if id(record) in wanted:
             return (0, 0)
-        away = min(
-            max(call - _until(record, run), record["call_ns"] - end, 0) for call, end in centres
-        )
+        away = min(max(call - _until(record, run), record["call_ns"] - end, 0) for call, end in centres)
         other = 0 if record.get("key") in keys or away < NEAR_NS else 1
         return (1 + other, away)
 

@@ -45,14 +45,15 @@ def evidence(fault: Record) -> tuple[str, str]:
         return "no", "nothing was recorded"
     if found.get("refused"):
         return "refused", str(found["refused"])
-    words = [*_of_links(found), *_of_processes(found)]
+    words = [*_of_links(found, str(fault.get("id", ""))), *_of_processes(found)]
     if not words:
         skipped = ("bit", "state", "probes", "traffic")
         words = [f"{name}: {_short(value)}" for name, value in found.items() if name not in skipped]
     return ("yes" if found.get("bit") else "no"), "; ".join(words)
 
 
-def _of_links(found: Mapping[str, Any]) -> list[str]:
+def _of_links(found: Mapping[str, Any], own: str) -> list[str]:
+    """`own` is the fault's id: toxics are named after their fault, and others may sit on the same link."""
     words = []
     state = [each for each in found.get("state") or [] if isinstance(each, Mapping)]
     cut = sum(1 for each in state if each.get("enabled") is False)
@@ -63,16 +64,17 @@ def _of_links(found: Mapping[str, Any]) -> list[str]:
             f"{toxic.get('type')} {_short(toxic.get('attributes'))}".strip()
             for each in state
             for toxic in each.get("toxics") or []
-            if isinstance(toxic, Mapping)
+            if isinstance(toxic, Mapping) and str(toxic.get("name", "")).startswith(f"{own}-")
         }
     )
     words += [f"toxic {toxic}" for toxic in toxics]
-    probes: dict[str, int] = {}
+    probes: dict[str, list[float]] = {}
     for probe in found.get("probes") or []:
         if isinstance(probe, Mapping):
-            result = str(probe.get("result"))
-            probes[result] = probes.get(result, 0) + 1
-    words += [f"{count} probe{'s' if count > 1 else ''} {result}" for result, count in probes.items()]
+            probes.setdefault(str(probe.get("result")), []).append(float(probe.get("ms") or 0))
+    for result, took in probes.items():
+        slowest = f" after {max(took):g} ms" if result == "answered" else ""
+        words.append(f"{len(took)} probe{'s' if len(took) > 1 else ''} {result}{slowest}")
     traffic = [each for each in (found.get("traffic") or {}).values() if isinstance(each, Mapping)]
     refused = sum(int(each.get("refused") or 0) for each in traffic)
     if refused:

@@ -21,9 +21,7 @@ VERIFY_ONLY = RpcError(
 )
 
 # Times are checked here against the clock we are given; the rest etcd does not look at.
-_OPTIONS: Any = {
-    f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
-}
+_OPTIONS: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
 
 
 class SignedTokens:

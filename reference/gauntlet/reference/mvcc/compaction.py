@@ -56,10 +56,12 @@ class CompactionJob:
         if self._keys is None:
             self._keys = list(self._store.index.histories)
         if self._at < len(self._keys):
-            self._compact_index(self._keys[self._at : self._at + limit])
-            self._at += limit
-            return
-        self._sweep(limit)
+            keys = self._keys[self._at : self._at + limit]
+            self._compact_index(keys)
+            self._at += len(keys)
+            limit -= len(keys)
+        if limit:
+            self._sweep(limit)
 
     def _compact_index(self, keys: list[bytes]) -> None:
         index = self._store.index

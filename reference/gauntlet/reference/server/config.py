@@ -47,6 +47,11 @@ class Config:
     keepalive_timeout: float
     pre_vote: bool
     strict_reconfig: bool
+    force_new_cluster: bool
+    client_cert_auth: bool
+    auth_token: str
+    auth_token_ttl: int
+    bcrypt_cost: int
     advance_election: bool
     unsafe_no_fsync: bool
     log_level: str
@@ -133,6 +138,11 @@ def build(given: Mapping[str, str]) -> Config:
         keepalive_timeout=parse_duration(text("grpc-keepalive-timeout")),
         pre_vote=parse_bool(text("pre-vote")),
         strict_reconfig=parse_bool(text("strict-reconfig-check")),
+        force_new_cluster=parse_bool(text("force-new-cluster")),
+        client_cert_auth=parse_bool(text("client-cert-auth")),
+        auth_token=text("auth-token"),
+        auth_token_ttl=number("auth-token-ttl"),
+        bcrypt_cost=number("bcrypt-cost"),
         advance_election=parse_bool(text("initial-election-tick-advance")),
         unsafe_no_fsync=parse_bool(text("unsafe-no-fsync")),
         log_level=text("log-level"),

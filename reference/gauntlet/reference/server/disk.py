@@ -283,11 +283,14 @@ class FileDisk:
         if not snapshot.index:
             raise ValueError("the empty snapshot is never saved")
         with self._fatal("save a snapshot"):
+            began = perf_counter()
             name = snapfile.snapshot_name(snapshot.term, snapshot.index)
             making = self.snap_dir / (name + ".tmp")
             fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
             try:
-                _write_all(fd, snapfile.encode_snapshot_file(snapshot), 0)
+                image = snapfile.encode_snapshot_file(snapshot)
+                self.tally.snapshot_encode.observe(perf_counter() - began)
+                _write_all(fd, image, 0)
                 if self._sync:
                     os.fsync(fd)
             finally:
@@ -298,6 +301,7 @@ class FileDisk:
             self._last_index = max(self._last_index, snapshot.index)
             self._record(hard_state or self._raised(snapshot), ())
             self._append(sync=True)
+            self.tally.snapshot_save.observe(perf_counter() - began)
 
     def _raised(self, snapshot: Snapshot) -> HardState | None:
         """The hard state that makes the snapshot count, if the last one does not."""
@@ -320,8 +324,11 @@ class FileDisk:
     def _append(self, sync: bool) -> None:
         frames = self._encoder.take()
         if frames:
+            began = perf_counter()
             _write_all(self._fd, frames, self._offset)
             self._offset += len(frames)
+            self.tally.write.observe(perf_counter() - began)
+            self.tally.written_bytes += len(frames)
         if sync and self._sync:
             began = perf_counter()
             os.fdatasync(self._fd)

@@ -47,6 +47,7 @@ _STRINGS = """
     initial-cluster
     initial-cluster-token etcd-cluster
     initial-cluster-state new
+    auth-token simple
     logger zap
     log-outputs default
     log-level info
@@ -65,10 +66,13 @@ _INTEGERS = """
     max-concurrent-streams 4294967295
     quota-backend-bytes 0
     compaction-batch-limit 0
+    bcrypt-cost 10
+    auth-token-ttl 300
 """
 _BOOLEANS = """
     pre-vote true
     strict-reconfig-check true
+    force-new-cluster false
     initial-election-tick-advance true
     unsafe-no-fsync false
     version false
@@ -119,7 +123,6 @@ _OTHER_STRINGS = """
     distributed-tracing-address localhost:4317
     distributed-tracing-service-name etcd
     distributed-tracing-instance-id
-    auth-token simple
     config-file
     feature-gates
     backend-bbolt-freelist-type map
@@ -127,8 +130,6 @@ _OTHER_STRINGS = """
 """
 _OTHER_INTEGERS = """
     backend-batch-limit 0
-    bcrypt-cost 10
-    auth-token-ttl 300
     self-signed-cert-validity 1
     bootstrap-defrag-threshold-megabytes 0
     distributed-tracing-sampling-rate 0
@@ -148,7 +149,6 @@ _OTHER_BOOLEANS = """
     enable-distributed-tracing false
     enable-grpc-gateway true
     memory-mlock false
-    force-new-cluster false
 """
 _OTHER_DURATIONS = """
     backend-batch-interval 0s

@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire.http_types import HttpHandler, HttpRequest, HttpResponder
 from gauntlet.reference.node import Node
 from gauntlet.reference.server.config import VERSION
+from gauntlet.reference.server.metrics.tally import Tally
 
 Report = Callable[[str], None]  # called with "" when the check passed, else with the reason
 Check = Callable[[Report], None]
 
 
-def client_handler(node: Node) -> HttpHandler:
-    """The handler of the client port. Unknown paths get Go's 404."""
-    pages = Pages(node)
-    routes: dict[str, Callable[[HttpRequest, HttpResponder], None]] = {
-        "/version": pages.version,
-        "/health": pages.health,
-    }
-    for root, names in (("/livez", LIVE), ("/readyz", READY)):
-        routes[root] = pages.checks(names)
+_NO_SNIFF = [("X-Content-Type-Options", "nosniff")]
+
+
+def health_pages(node: Node, tally: Tally) -> dict[str, HttpHandler]:
+    """/health, /livez and /readyz by path; they are on the metrics listeners, too."""
+    pages = Pages(node, tally)
+    routes: dict[str, HttpHandler] = {"/health": pages.health}
+    for root, names in (("livez", LIVE), ("readyz", READY)):
+        routes[f"/{root}"] = pages.checks(root, names)
         for name in names:
-            routes[f"{root}/{name}"] = pages.checks((name,))
+            routes[f"/{root}/{name}"] = pages.checks(root, (name,))
+    return routes
+
+
+def client_pages(
+    node: Node, tally: Tally, metrics: HttpHandler, debug_vars: HttpHandler
+) -> dict[str, HttpHandler]:
+    """All pages of the client port, by path."""
+    return {
+        "/version": Pages(node, tally).version,
+        "/metrics": metrics,
+        "/debug/vars": debug_vars,
+        **health_pages(node, tally),
+    }
+
+
+def pages_handler(routes: Mapping[str, HttpHandler]) -> HttpHandler:
+    """Unknown paths get Go's 404. /metrics and /debug/vars answer any method, as Go's handlers do."""
 
     def handle(request: HttpRequest, responder: HttpResponder) -> None:
         page = routes.get(request.path)
         if page is None:
-            responder.send(404, b"404 page not found\n", "text/plain; charset=utf-8")
-        elif request.method != "GET":
+            responder.send(404, b"404 page not found\n", headers=_NO_SNIFF)
+        elif request.method != "GET" and request.path not in ("/metrics", "/debug/vars"):
             responder.start(
                 405, [("Allow", "GET"), ("Content-Type", "text/plain; charset=utf-8")], content_length=19
             )
@@ -48,8 +66,9 @@ READY = ("data_corruption", "serializable_read", "linearizable_read", "non_learn
 
 
 class Pages:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, tally: Tally) -> None:
         self._node = node
+        self._tally = tally
         self._checks: dict[str, Check] = {
             "serializable_read": self._serializable_read,
             "linearizable_read": self._linearizable_read,
@@ -74,8 +93,10 @@ class Pages:
             body = {"health": "false" if reason else "true", "reason": reason}
             text = json.dumps(body, separators=(",", ":")).encode()
             if reason:
-                responder.send(503, text + b"\n", "text/plain; charset=utf-8")
+                self._tally.health_failures += 1
+                responder.send(503, text + b"\n", headers=_NO_SNIFF)
             else:
+                self._tally.health_successes += 1
                 responder.send(200, text, "text/plain; charset=utf-8")
 
         for alarm in self._node.machine.alarms.get():
@@ -90,7 +111,7 @@ class Pages:
         else:
             self._node.read(lambda error: report(f"RANGE ERROR:{error.message}" if error else ""))
 
-    def checks(self, names: tuple[str, ...]) -> Callable[[HttpRequest, HttpResponder], None]:
+    def checks(self, kind: str, names: tuple[str, ...]) -> Callable[[HttpRequest, HttpResponder], None]:
         """A page that runs `names` and lists each with its outcome, as Kubernetes probes expect it."""
 
         def page(request: HttpRequest, responder: HttpResponder) -> None:
@@ -105,11 +126,11 @@ class Pages:
                 )
                 failed = any(reasons.values())
                 if failed:
-                    responder.send(503, (lines + "\n").encode(), "text/plain; charset=utf-8")
+                    responder.send(503, (lines + "\n").encode(), headers=_NO_SNIFF)
                 else:
                     verbose = "verbose" in request.query
                     body = f"{lines}ok\n" if verbose else "ok\n"
-                    responder.send(200, body.encode(), "text/plain; charset=utf-8")
+                    responder.send(200, body.encode(), headers=_NO_SNIFF)
 
             if not wanted:
                 finish()
@@ -117,6 +138,9 @@ class Pages:
 
                 def report(reason: str, name: str = name) -> None:
                     reasons[name] = reason
+                    self._tally.check_results[kind, name] = not reason
+                    key = (kind, name, "error" if reason else "success")
+                    self._tally.checks[key] = self._tally.checks.get(key, 0) + 1
                     if len(reasons) == len(wanted):
                         finish()
 

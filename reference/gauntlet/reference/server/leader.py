@@ -1,4 +1,5 @@
-"""What members ask of the leader over the peer port beside raft: renewing leases and looking them up.
+"""What members ask of the leader over the peer port beside raft: renewing leases, looking them up, and
+promoting learners.
 
 Rules (etcd's lease forwarding): a follower asks the leader's peer URLs one after the other, again and again
 while there is a leader to ask, until it answers, says that there is no such lease, or the request times out.
@@ -17,7 +18,9 @@ from gauntlet.api.messages import leasepb
 from gauntlet.api.wire.http1_client import HttpClientError, HttpClientPool, HttpResponse
 from gauntlet.api.wire.http_types import HttpRequest, HttpResponder
 from gauntlet.reference.node import Node
+from gauntlet.reference.server.cluster_pages import PROMOTE, read_promoted
 from gauntlet.reference.server.peers.routes import Routes, error
+from gauntlet.reference.services.cluster import Promoted
 from gauntlet.reference.services.lease import LeaseService, LookedUp, Renewed
 
 RENEW, LOOK_UP = "/leases", "/leases/internal"
@@ -29,7 +32,7 @@ PROTOBUF = "application/protobuf"
 
 
 class LeaderClient:
-    """Implements services.lease.LeaderLeases over HTTP."""
+    """Implements services.lease.LeaderLeases and services.cluster.LeaderMembers over HTTP."""
 
     def __init__(self, node: Node, loop: asyncio.AbstractEventLoop) -> None:
         self._node = node
@@ -52,6 +55,9 @@ class LeaderClient:
             return leasepb.LeaseInternalResponse.FromString(data).LeaseTimeToLiveResponse
 
         self._spawn(self._ask(LOOK_UP, body, decode, then))
+
+    def promote(self, member_id: int, token: str | None, then: Promoted) -> None:
+        self._spawn(self._promote(f"{PROMOTE}{member_id}", token, then))
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -86,16 +92,38 @@ class LeaderClient:
             then(errors.STOPPED)
             raise
 
+    async def _promote(self, path: str, token: str | None, then: Promoted) -> None:
+        headers = {} if token is None else {"Authorization": token}
+        deadline = self._loop.time() + self._node.config.request_timeout
+        try:
+            while (left := deadline - self._loop.time()) > 0:
+                for url in self._leader_urls():
+                    answer = await self._fetch(url, path, headers, b"", left)
+                    result = None if answer is None else read_promoted(answer)
+                    if result is not None:
+                        then(result)
+                        return
+                await asyncio.sleep(PAUSE)
+            then(errors.TIMEOUT)
+        except asyncio.CancelledError:
+            then(errors.STOPPED)
+            raise
+
     def _leader_urls(self) -> list[str]:
         member = self._node.machine.cluster.member(self._node.leader)
         return [] if member is None else member.peer_urls
 
     async def _post(self, url: str, path: str, body: bytes, timeout: float) -> HttpResponse | None:
+        return await self._fetch(url, path, {"Content-Type": PROTOBUF}, body, timeout)
+
+    async def _fetch(
+        self, url: str, path: str, headers: dict[str, str], body: bytes, timeout: float
+    ) -> HttpResponse | None:
         pool = self._pools.get(url)
         if pool is None:
             pool = self._pools[url] = HttpClientPool(url)
         try:
-            return await pool.fetch("POST", path, {"Content-Type": PROTOBUF}, body, timeout=timeout)
+            return await pool.fetch("POST", path, headers, body, timeout=timeout)
         except HttpClientError:
             return None
 

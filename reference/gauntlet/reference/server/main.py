@@ -16,6 +16,7 @@ from gauntlet.reference.ports import DiskFailedError
 from gauntlet.reference.server.config import VERSION, Config, build
 from gauntlet.reference.server.disk import DataDirError
 from gauntlet.reference.server.flags import FLAGS, UsageError, parse
+from gauntlet.reference.server.join import look_around
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.member import Member
 
@@ -61,7 +62,7 @@ async def run(config: Config, log: Logger) -> int:
         if not ended.done():
             ended.set_result(reason)
 
-    member = Member(config, log, end)
+    member = Member(config, log, end, await look_around(config))
     stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)

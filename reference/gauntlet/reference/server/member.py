@@ -28,15 +28,18 @@ from gauntlet.reference.node import Effects, Node, NodeConfig
 from gauntlet.reference.raft.config import Config as RaftConfig
 from gauntlet.reference.raft.rawnode import RawNode
 from gauntlet.reference.raft.types import Message, Snapshot
-from gauntlet.reference.server.bootstrap import Bootstrap, bootstrap
+from gauntlet.reference.server.bootstrap import Bootstrap, ExistingCluster, bootstrap
+from gauntlet.reference.server.cluster_pages import serve_cluster
 from gauntlet.reference.server.config import VERSION, Config
 from gauntlet.reference.server.http import client_handler
 from gauntlet.reference.server.ids import RequestIds
 from gauntlet.reference.server.leader import LeaderClient, serve_leases
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.methods import Api
+from gauntlet.reference.server.passwords import BcryptPasswords
 from gauntlet.reference.server.peers.endpoints import MemberInfo
 from gauntlet.reference.server.peers.transport import PeerTransport
+from gauntlet.reference.server.tokens import make_tokens
 from gauntlet.reference.server.versions import VersionMonitor
 from gauntlet.reference.server.web import client_web
 from gauntlet.reference.server.writer import DiskWriter
@@ -46,13 +49,22 @@ T = TypeVar("T")
 # A message of raft's, with its entries, stays below this (bytes).
 MAX_RAFT_MESSAGE = 1024 * 1024
 MAX_INFLIGHT = 512
+# How long a member that was removed stays, in seconds.
+REMOVED_LINGER = 1.0
 
 
 class Member:
     """Made on the loop it runs on. `start` returns once the member serves clients."""
 
-    def __init__(self, config: Config, log: Logger, on_end: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: Logger,
+        on_end: Callable[[str | None], None],
+        existing: ExistingCluster | None = None,
+    ) -> None:
         """`on_end` is called when the member ends by itself: with the reason, or None if it was removed.
+        `existing` is the cluster that a new member joins.
 
         UsageError, DataDirError: the flags or the data directory cannot be used.
         """
@@ -61,9 +73,10 @@ class Member:
         self._loop = asyncio.get_running_loop()
         self._on_end = on_end
         self._ended = False
+        self._leaving = False
         self._turn_scheduled = False
         self._tick_handle: asyncio.TimerHandle | None = None
-        boot = bootstrap(config)
+        boot = bootstrap(config, existing)
         self.restarted = boot.restarted
         self._disk = boot.disk
         self._writer = DiskWriter(self._loop, self._disk_failed)
@@ -78,12 +91,15 @@ class Member:
             handler=self,
             version=VERSION,
             view=self,
+            on_removed=lambda: self._end(None),
         )
         self.node = self._make_node(boot)
         self._leader = LeaderClient(self.node, self._loop)
+        self._passwords = BcryptPasswords(config.bcrypt_cost, self._loop)
         self._versions = VersionMonitor(self.node, VERSION)
-        self._api = Api(self.node, self._leader, config)
+        self._api = Api(self.node, self._leader, self._passwords, config)
         serve_leases(self._peers.routes, self._api.leases)
+        serve_cluster(self._peers.routes, self.node, self._api.cluster)
         methods = self._api.methods()
         self._client_server = Server(
             methods,
@@ -122,7 +138,9 @@ class Member:
             quota_bytes=config.quota_bytes,
             max_learners=config.max_learners,
             compaction_batch=config.compaction_batch,
+            tokens=make_tokens(config.auth_token, config.auth_token_ttl),
         )
+        machine.cluster.seed(boot.joining)
         snapshot = recovered.snapshot
         if snapshot is not None:
             machine.load(snapshot.data)
@@ -187,7 +205,7 @@ class Member:
 
     async def stop(self) -> None:
         """Hands leadership over, answers everybody, and closes the disk."""
-        if self.node.is_leader:
+        if self.node.is_leader and not self._ended:
             await self._hand_over()
         self._ended = True
         if self._tick_handle is not None:
@@ -198,6 +216,7 @@ class Member:
         await self._peer_server.close(0.1)
         await self._versions.close()
         await self._leader.close()
+        self._passwords.close()
         await self._writer.close()
         self._disk.close()
 
@@ -295,8 +314,10 @@ class Member:
         frozen, outbox.snapshot_to_save = outbox.snapshot_to_save, None
         if frozen is not None:
             self._writer.submit(lambda: self._save_snapshot(frozen), lambda: self.node.snapshot_saved(frozen))
-        if outbox.removed:
-            self._end(None)
+        if outbox.removed and not self._leaving:
+            # The others should learn that the change was committed; then there is no member to be.
+            self._leaving = True
+            self._loop.call_later(REMOVED_LINGER, self._end, None)
 
     def _save_snapshot(self, frozen: Frozen) -> None:
         """In the disk's thread."""

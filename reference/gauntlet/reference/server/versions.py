@@ -3,7 +3,9 @@
 Rules (etcd's version monitor): as soon as it leads, and every few seconds after, the leader asks every member
 for its version over the peer port. When all have answered, the lowest, without its patch number, becomes the
 cluster version if it is higher than the one in force. While somebody does not answer, a cluster that has no
-version yet gets MINIMUM, the lowest there is; one that has keeps it.
+version yet gets MINIMUM, the lowest there is; one that has keeps it. While a downgrade is enabled the version
+is lowered to its target instead, as long as every member still runs the version above; once all of them run
+the target, the downgrade is called off.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import membershippb
 from gauntlet.api.wire.http1_client import HttpClientConnection, HttpClientError, Origin
-from gauntlet.reference.membership import Member
+from gauntlet.reference.membership import Downgrade, Member
 from gauntlet.reference.node import Node
 
 INTERVAL = 5.0
@@ -53,16 +55,16 @@ class VersionMonitor:
         cluster = self._node.machine.cluster
         answers = await asyncio.gather(*(self._ask(member) for member in cluster.members()))
         known = [answer for answer in answers if answer is not None]
-        complete = len(known) == len(answers)
-        if cluster.version is None:
-            decided = text(min(known)) if complete else MINIMUM
-        elif complete and min(known) > parse(cluster.version):
-            decided = text(min(known))
-        else:
+        running = known if len(known) == len(answers) else None
+        decided = decide(cluster.version, running, cluster.downgrade)
+        if not self._node.leads:
             return
-        if self._node.leads:
+        if decided is not None:
             request = membershippb.ClusterVersionSetRequest(ver=decided)
             self._node.propose(pb.InternalRaftRequest(cluster_version_set=request), lambda _: None)
+        if downgraded(running, cluster.downgrade):
+            off = membershippb.DowngradeInfoSetRequest(enabled=False)
+            self._node.propose(pb.InternalRaftRequest(downgrade_info_set=off), lambda _: None)
 
     async def _ask(self, member: Member) -> Version | None:
         if member.id == self._node.config.member_id:
@@ -78,6 +80,27 @@ class VersionMonitor:
             except (HttpClientError, ValueError, KeyError, TypeError):
                 continue
         return None
+
+
+def decide(current: str | None, running: list[Version] | None, downgrade: Downgrade) -> str | None:
+    """The cluster version to be set now, or None. `running` is what the members run, None while unknown."""
+    if current is None:
+        return MINIMUM if running is None else text(min(running))
+    if running is None:
+        return None
+    lowest = min(running)
+    if downgrade.enabled:
+        target = parse(downgrade.target_version)
+        below = (target[0], target[1] + 1)
+        return text(target) if parse(current) == below == lowest else None
+    return text(lowest) if lowest > parse(current) else None
+
+
+def downgraded(running: list[Version] | None, downgrade: Downgrade) -> bool:
+    """Whether a downgrade has reached its end: everybody runs the target."""
+    if not downgrade.enabled or running is None:
+        return False
+    return all(version == parse(downgrade.target_version) for version in running)
 
 
 def parse(version: str) -> Version:

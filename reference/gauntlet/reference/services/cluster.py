@@ -171,7 +171,9 @@ class ClusterService(Service):
             return errors.NOT_LEADER
         if member_id not in progress:
             return errors.MEMBER_NOT_FOUND
-        if not membership.learner_ready(progress[member_id].match, progress[self.node.config.member_id].match):
+        if not membership.learner_ready(
+            progress[member_id].match, progress[self.node.config.member_id].match
+        ):
             return errors.LEARNER_NOT_READY
         if self._strict and not self._cluster.may_promote():
             return NOT_ENOUGH_STARTED

@@ -74,9 +74,7 @@ class ElectionService:
         return Observer(self, stream)
 
 
-def proclaim(
-    steps: Steps, key: bytes, revision: int, value: bytes, lease: int, then: Proclaimed
-) -> None:
+def proclaim(steps: Steps, key: bytes, revision: int, value: bytes, lease: int, then: Proclaimed) -> None:
     """Puts a new value under the leader's key, if it is still that leader's."""
 
     def done(response: pb.TxnResponse) -> None:
@@ -143,9 +141,7 @@ class Campaign:
             self._wait()
             return
         self._resigns = True
-        proclaim(
-            self._steps, self._key, self._revision, self._request.value, self._lease, self._proclaimed
-        )
+        proclaim(self._steps, self._key, self._revision, self._request.value, self._lease, self._proclaimed)
 
     def _proclaimed(self, header: pb.ResponseHeader) -> None:
         self._resigns = False

@@ -19,7 +19,7 @@ from typing import Any
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
-from gauntlet.api.wire.types import Context, Reply, StreamHandler, StreamReceiver, ServerStream, UnaryHandler
+from gauntlet.api.wire.types import Context, Reply, ServerStream, StreamHandler, StreamReceiver, UnaryHandler
 from gauntlet.reference.apply import Applied
 from gauntlet.reference.auth.tokens import NOBODY, AuthInfo
 from gauntlet.reference.node import Answer, Node

@@ -98,9 +98,7 @@ class LeaseService(Service):
                 self._leader.time_to_live(request, answer)
 
         if request.keys:
-            self.guard.allow(
-                context, lambda caller: self._refuses_reading(caller, request.ID), serve, reply
-            )
+            self.guard.allow(context, lambda caller: self._refuses_reading(caller, request.ID), serve, reply)
         else:
             self.guard.require_user(context, serve, reply)
 

@@ -27,7 +27,12 @@ class MaintenanceService(Service):
         self._quota = quota
 
     def alarm(self, context: Context, request: pb.AlarmRequest, reply: Reply) -> None:
-        self.propose(context, pb.InternalRaftRequest(alarm=request), reply)
+        """Looking is for every user, changing for root."""
+        require = (
+            self.guard.require_user if request.action == pb.AlarmRequest.GET else self.guard.require_root
+        )
+        proposal = pb.InternalRaftRequest(alarm=request)
+        require(context, lambda: self.propose(context, proposal, reply), reply)
 
     def status(self, context: Context, request: pb.StatusRequest, reply: Reply) -> None:
         node = self.node

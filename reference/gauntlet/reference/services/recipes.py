@@ -57,9 +57,7 @@ def oldest(prefix: bytes) -> pb.RangeRequest:
 
 def created_at(key: bytes, revision: int) -> pb.Compare:
     """Holds while `key` is the one created at `revision`; 0: while there is no such key."""
-    return pb.Compare(
-        key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=revision
-    )
+    return pb.Compare(key=key, target=pb.Compare.CREATE, result=pb.Compare.EQUAL, create_revision=revision)
 
 
 class Steps:
@@ -94,9 +92,7 @@ class Steps:
             then(lease)
         else:
             request = pb.LeaseGrantRequest(TTL=SESSION_TTL)
-            self._call(
-                self._leases.grant, request, pb.LeaseGrantResponse, lambda response: then(response.ID)
-            )
+            self._call(self._leases.grant, request, pb.LeaseGrantResponse, lambda response: then(response.ID))
 
     def range(self, request: pb.RangeRequest, then: Callable[[pb.RangeResponse], None]) -> None:
         self._call(self._kv.range, request, pb.RangeResponse, then)

@@ -298,6 +298,15 @@ async def many_operations_up_to_the_limit(t: Talk) -> None:
     expect("responses", len(answer.responses), 128)
 
 
+@case("txn", fresh=True)
+async def a_put_behind_a_delete_from_key_is_not_noticed(t: Talk) -> None:
+    """Upstream looks for overlaps with the interval from the key to the zero byte, which is empty."""
+    await t.put(b"b", "old")
+    answer = await t.txn(then=[t.op_delete(b"a", ALL), t.op_put(b"b", b"new")])
+    expect("deleted", answer.responses[0].response_delete_range.deleted, 1)
+    expect_values(await t.get(b"b"), b"new")
+
+
 # ---- refusals ----
 
 
@@ -320,7 +329,6 @@ def _bad(t: Talk, what: str) -> pb.TxnRequest:
         "put and delete": pb.TxnRequest(success=[a, t.op_delete("a")]),
         "delete and put": pb.TxnRequest(success=[t.op_delete("a"), a]),
         "put in deleted range": pb.TxnRequest(success=[t.op_delete("a", "c"), b]),
-        "put from deleted key": pb.TxnRequest(success=[t.op_delete("a", ALL), b]),
         "nested put twice": pb.TxnRequest(success=[a, t.op_txn(then=[a])]),
         "nested put, outer delete": pb.TxnRequest(success=[t.op_delete("a"), t.op_txn(then=[a])]),
         "nested delete, outer put": pb.TxnRequest(success=[a, t.op_txn(then=[t.op_delete("a")])]),
@@ -354,7 +362,6 @@ refusal("refuses_to_put_a_key_twice_in_the_else_branch", errors.DUPLICATE_KEY, "
 refusal("refuses_to_put_and_delete_a_key", errors.DUPLICATE_KEY, "put and delete")
 refusal("refuses_to_delete_and_put_a_key", errors.DUPLICATE_KEY, "delete and put")
 refusal("refuses_to_put_into_a_deleted_range", errors.DUPLICATE_KEY, "put in deleted range")
-refusal("refuses_to_put_behind_a_deleted_key", errors.DUPLICATE_KEY, "put from deleted key")
 refusal("refuses_to_put_a_key_again_in_a_nested_txn", errors.DUPLICATE_KEY, "nested put twice")
 refusal("refuses_a_nested_put_of_a_deleted_key", errors.DUPLICATE_KEY, "nested put, outer delete")
 refusal("refuses_a_nested_delete_of_a_put_key", errors.DUPLICATE_KEY, "nested delete, outer put")

@@ -67,8 +67,15 @@ def debug_vars(node: Node) -> dict[str, object]:
             "lead": f"{node.leader:x}",
             "raftState": _ROLES[status.role.name],
             "applied": node.machine.applied_index,
-            "progress": {},
-            "leadtransferee": "0",
+            "progress": {
+                f"{member:x}": {
+                    "match": progress.match,
+                    "next": progress.next,
+                    "state": _STATES[progress.state.name],
+                }
+                for member, progress in sorted(status.progress.items())
+            },
+            "leadtransferee": f"{status.lead_transferee:x}",
         },
     }
 
@@ -79,6 +86,9 @@ _ROLES = {
     "PRE_CANDIDATE": "StatePreCandidate",
     "LEADER": "StateLeader",
 }
+
+
+_STATES = {"PROBE": "StateProbe", "REPLICATE": "StateReplicate", "SNAPSHOT": "StateSnapshot"}
 
 
 def vars_page(node: Node, request: HttpRequest, responder: HttpResponder) -> None:
