@@ -3,7 +3,8 @@
 The label is read off the shrunk history, where only what matters is left; the whole history then tells
 relatives apart, for example a stale read (somebody else still sees the new value) from a lost write (nobody
 does). Labels: ``stale read``, ``lost write``, ``phantom write``, ``read from the future``, ``non-repeatable
-read``, ``lost update``, ``wrong refusal``, and ``no order`` where none of them fits.
+read``, ``lost update``, ``wrong refusal``, ``revision reused``, ``revision went back``, and ``no order``
+where none of them fits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from porcupine.history import Operation
-from porcupine.labels import Finding, classify
+from porcupine.labels import Finding, classify, describe_fully
 from porcupine.model import LastWriter, Model, Rejected
 from porcupine.search import Outcome
 from porcupine.shrink import Shrunk
@@ -132,6 +133,4 @@ def _no_order(
 
 def name(operation: Operation, model: Model[Any]) -> str:
     """An operation for a sentence: what, who, where and when."""
-    from porcupine.labels import describe_fully
-
     return describe_fully(operation, model)

@@ -20,6 +20,8 @@ FUTURE_READ = "read from the future"
 NON_REPEATABLE = "non-repeatable read"
 LOST_UPDATE = "lost update"
 WRONG_REFUSAL = "wrong refusal"
+REUSED = "revision reused"
+WENT_BACK = "revision went back"
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ def classify(
         for operation in small
         if operation.is_ok and model.reads(operation) not in (NOTHING, ANYTHING)
     ]
-    rules = (_phantom, _future, _lost_update, _overwritten, _went_back)
+    rules = (_phantom, _future, _misplaced, _lost_update, _overwritten, _went_back)
     for rule in rules:
         for finding in rule(facts, small, readers):
             return finding
@@ -91,9 +93,17 @@ def _phantom(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Opera
     initial = facts.model.initial_token()
     for reader in readers:
         token = facts.model.reads(reader)
-        if token != initial and token not in facts.writers:
+        if token == initial:
+            continue
+        if token not in facts.writers:
             text = f"{facts.full(reader)} saw {facts.token(token)}, which no operation of the history wrote."
             yield Finding(PHANTOM_WRITE, text, [reader])
+        elif not any(facts.model.agrees(reader, writer) for writer in facts.writers[token]):
+            writer = facts.writers[token][0]
+            text = (
+                f"{facts.full(reader)} saw at {facts.token(token)} what {facts.full(writer)} did not write."
+            )
+            yield Finding(PHANTOM_WRITE, text, [reader, writer])
 
 
 def _future(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Operation]) -> Iterator[Finding]:
@@ -107,6 +117,27 @@ def _future(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Operat
             writer = min(writers, key=lambda each: each.call_time_ns)
             text = f"{facts.full(reader)} saw what {facts.full(writer)} had not yet written."
             yield Finding(FUTURE_READ, text, [reader, writer])
+
+
+def _misplaced(facts: _Facts, small: Sequence[Operation], _readers: Sequence[Operation]) -> Iterator[Finding]:
+    """Two effects with one place, or in an order that real time forbids."""
+    placed: list[tuple[int, Operation]] = []
+    for operation in small:
+        place = facts.model.sequence(operation)
+        if place is None or not operation.is_ok:
+            continue
+        for other_place, other in placed:
+            if other_place == place:
+                text = f"{facts.full(other)} and {facts.full(operation)} were both given revision {place}."
+                yield Finding(REUSED, text, [other, operation])
+            first, second = sorted(((other_place, other), (place, operation)), key=lambda entry: entry[0])
+            if returned(second[1]) < first[1].call_time_ns:
+                text = (
+                    f"{facts.full(second[1])} had been given revision {second[0]}; "
+                    f"{facts.full(first[1])}, called after that, was given revision {first[0]}."
+                )
+                yield Finding(WENT_BACK, text, [second[1], first[1]])
+        placed.append((place, operation))
 
 
 def _lost_update(
@@ -151,9 +182,20 @@ def _overwritten(
                 continue
             if returned(newer) >= reader.call_time_ns:
                 continue
-            if not all(source is None or returned(source) < newer.call_time_ns for source in sources):
+            if not all(_follows(facts, newer, source) for source in sources):
                 continue
             yield _stale_or_lost(facts, reader, newer, sources)
+
+
+def _follows(facts: _Facts, newer: Operation, source: Operation | None) -> bool:
+    """Did `newer` take effect after `source` for certain? By time, by what it replaced, or by its place."""
+    if source is None or returned(source) < newer.call_time_ns:
+        return True
+    written = facts.model.writes(source)
+    if facts.model.reads(newer) == written and len(facts.writers.get(written, ())) == 1:
+        return True
+    first, second = facts.model.sequence(source), facts.model.sequence(newer)
+    return first is not None and second is not None and first < second
 
 
 def _stale_or_lost(
@@ -167,10 +209,18 @@ def _stale_or_lost(
     before = f"written by {facts.full(origin)}" if origin is not None else "the initial state"
     story = f"{facts.full(reader)} saw {facts.token(token)}, {before}, after {facts.full(newer)} had returned"
     claimed = facts.model.claims(reader, newer)
-    if claimed is not None:
-        if claimed:
-            return Finding(LOST_WRITE, f"{story}, and claimed a revision that includes it.", named)
-        return Finding(STALE_READ, f"{story}, and answered from a revision before it.", named)
+    if claimed:
+        return Finding(LOST_WRITE, f"{story}, and claimed a revision that includes it.", named)
+    if claimed is False and not still_there:
+        since = [
+            other
+            for other in facts.operations
+            if other.is_ok and other is not newer and returned(other) >= reader.call_time_ns
+        ]
+        if any(facts.model.claims(other, newer) for other in since):
+            return Finding(STALE_READ, f"{story}, and was answered from a revision before it.", named)
+        text = f"{story}. Nobody was answered from a revision that includes it again."
+        return Finding(LOST_WRITE, text, named)
     if still_there:
         witness = next(each for each in witnesses if returned(each) >= reader.call_time_ns)
         text = f"{story}; the newer write was not lost: {facts.full(witness)} saw it."

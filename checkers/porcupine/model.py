@@ -140,7 +140,7 @@ class Model(Generic[S]):
     def sequence(self, operation: Operation) -> int | None:
         """The place in the order of effects, when the system itself tells it (a revision, a log index).
 
-        Give it only where `step` rejects any other order; it saves the search from trying them.
+        Give it only where `step` rejects every order in which these do not grow strictly.
         """
         return None
 
@@ -180,6 +180,13 @@ class LastWriter(Model[S]):
 
     def is_read(self, operation: Operation) -> bool:
         return self.writes(operation) is NOTHING
+
+    def agrees(self, reader: Operation, writer: Operation) -> bool:
+        """Can `reader` have been answered as it was by what `writer`, which wrote the token it read, left?
+
+        False only where tokens are less than the whole state, for example a revision without its value.
+        """
+        return True
 
     def claims(self, reader: Operation, write: Operation) -> bool | None:
         """Did the answer to `reader` claim to come from a state that includes `write` (by a revision)?

@@ -131,6 +131,10 @@ class _Search:
         self.clock = clock
         self.deadline = clock() + budget.seconds if clock is not None and budget.seconds is not None else None
         self.limit = budget.configurations
+        if problem.blocked >= 0:
+            # The verdict is known; the search only says how far an order gets.
+            enough = 10_000 + 4 * len(problem.required)
+            self.limit = min(enough, self.limit or enough)
         self.memory = None if budget.memory_bytes is None else budget.memory_bytes // BYTES_PER_CONFIGURATION
         self.count = len(problem.required)
         self.stack: list[_Branching] = []

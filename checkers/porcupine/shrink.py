@@ -68,8 +68,10 @@ class Shrinker:
     def _fails(self, operations: Sequence[Operation]) -> bool:
         self.checks += 1
         self.checks_left -= 1
-        budget = Budget(configurations=20_000 + 20 * len(operations))
-        return search(operations, self.model, budget=budget).verdict is Verdict.INVALID
+        budget = Budget(configurations=20_000 + 4 * len(operations))
+        if self.clock is not None and self.deadline is not None:
+            budget = replace(budget, seconds=max(0.1, self.deadline - self.clock()))
+        return search(operations, self.model, budget=budget, clock=self.clock).verdict is Verdict.INVALID
 
     def _may_go_on(self) -> bool:
         if self.deadline is not None and self.clock is not None and self.clock() >= self.deadline:

@@ -63,11 +63,14 @@ def plain(operations: Sequence[Operation]) -> Intervals:
 
 def tighten(operations: Sequence[Operation], model: Model[Any]) -> Intervals:
     """The narrowed intervals of operations that are ok or unknown."""
+    from porcupine.contradiction import find
+
     intervals = plain(operations)
-    if isinstance(model, LastWriter):
-        groups = _Groups(operations, model)
+    groups = Groups(operations, model) if isinstance(model, LastWriter) else None
+    if groups is not None:
         groups.promote(intervals)
-        intervals.contradiction = groups.contradiction(intervals)
+    intervals.contradiction = find(operations, model, groups, intervals)
+    if groups is not None:
         for _ in range(ROUNDS):
             changed = groups.narrow_members(intervals)
             changed |= groups.keep_others_out(intervals)
@@ -78,15 +81,15 @@ def tighten(operations: Sequence[Operation], model: Model[Any]) -> Intervals:
 
 
 @dataclass(slots=True)
-class _Groups:
+class Groups:
+    """Who wrote each token and who read it."""
+
     operations: Sequence[Operation]
     model: LastWriter[Any]
     reads: list[Hashable] = field(init=False)
     writes: list[Hashable] = field(init=False)
     writer: dict[Hashable, int] = field(init=False)  # of unique tokens
-    readers: dict[Hashable, list[int]] = field(
-        init=False
-    )  # required readers, of unique tokens and the initial one
+    readers: dict[Hashable, list[int]] = field(init=False)  # the required ones
 
     def __post_init__(self) -> None:
         self.reads = [self.model.reads(operation) for operation in self.operations]
@@ -177,7 +180,7 @@ class _Groups:
                         changed = True
         return changed
 
-    def _zones(self, intervals: Intervals) -> list[tuple[float, float, Hashable]]:
+    def zones(self, intervals: Intervals) -> list[tuple[float, float, Hashable]]:
         low, high = intervals.low, intervals.high
         zones: list[tuple[float, float, Hashable]] = []
         initial = self.model.initial_token()
@@ -194,64 +197,9 @@ class _Groups:
         zones.sort(key=lambda zone: (zone[0], zone[1]))
         return zones
 
-    def contradiction(self, intervals: Intervals) -> tuple[int, ...]:
-        """Two groups that both need their token at one instant, or one operation inside another's zone.
-
-        Looks at the times as recorded, so that the operations it names fail on their own, and takes the
-        contradiction that was complete first.
-        """
-        zones = self._zones(intervals)
-        found: list[tuple[float, Hashable, Hashable]] = []
-        open_zone: tuple[float, float, Hashable] | None = None
-        for zone in zones:
-            if open_zone is not None and zone[0] < open_zone[1]:
-                found.append((min(zone[1], open_zone[1]), open_zone[2], zone[2]))
-            if open_zone is None or zone[1] > open_zone[1]:
-                open_zone = zone
-        if found:
-            _, one, other = min(found, key=lambda pair: pair[0])
-            members = {*self._extremes(one, intervals), *self._extremes(other, intervals)}
-            return tuple(sorted(members, key=lambda index: intervals.low[index]))
-        return self._inside(zones, intervals)
-
-    def _inside(self, zones: list[tuple[float, float, Hashable]], intervals: Intervals) -> tuple[int, ...]:
-        """The first required operation that lies wholly inside the zone of another token."""
-        starts = [zone[0] for zone in zones]
-        best: tuple[float, int, Hashable] | None = None
-        for index, required in enumerate(intervals.required):
-            read, written = self.reads[index], self.writes[index]
-            if not required or (written is NOTHING and (read is NOTHING or read is ANYTHING)):
-                continue
-            position = bisect_right(starts, intervals.low[index]) - 1
-            if position < 0:
-                continue
-            start, end, token = zones[position]
-            if token in (read, written) or not (start < intervals.low[index] and intervals.high[index] < end):
-                continue
-            if best is None or end < best[0]:
-                best = (end, index, token)
-        if best is None:
-            return ()
-        _, index, token = best
-        members = {index, *self._extremes(token, intervals)}
-        own_writer = self.writer.get(self.reads[index])
-        if own_writer is not None:
-            members.add(own_writer)
-        return tuple(sorted(members, key=lambda member: intervals.low[member]))
-
-    def _extremes(self, token: Hashable, intervals: Intervals) -> tuple[int, ...]:
-        """The write of a token, the member of its group that returned first, and the one called last."""
-        members = list(self.readers[token])
-        if token in self.writer:
-            members.append(self.writer[token])
-            first = min(members, key=lambda index: intervals.high[index])
-            last = max(members, key=lambda index: intervals.low[index])
-            return (self.writer[token], first, last)
-        return (max(members, key=lambda index: intervals.low[index]),)
-
     def keep_others_out(self, intervals: Intervals) -> bool:
-        """Rule 5. Zones that overlap contradict each other (see `contradiction`); the first counts here."""
-        zones = self._zones(intervals)
+        """Rule 5. Zones that overlap contradict each other (`porcupine.contradiction`); the first counts."""
+        zones = self.zones(intervals)
         disjoint: list[tuple[float, float, Hashable]] = []
         for zone in zones:
             if not disjoint or disjoint[-1][1] <= zone[0]:

@@ -242,6 +242,10 @@ class Revisions(_KeyModel):
     def hint(self, operation: Operation) -> int | None:
         return self.sequence(operation) if operation.is_unknown else answer_of(operation).revision
 
+    def agrees(self, reader: Operation, writer: Operation) -> bool:
+        seen = observed(reader)
+        return seen is None or seen[0] is None or seen[0] == parts_of(writer)[1]
+
     def claims(self, reader: Operation, write: Operation) -> bool | None:
         read_at, written_at = answer_of(reader).revision, answer_of(write).revision
         if read_at is None or written_at is None:

@@ -25,11 +25,17 @@ from gauntlet.checkers.records import Run, answer_of, is_serializable
 from gauntlet.checkers.register import Revisions, effective, observed, parts_of
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.history import Operation
-from porcupine.labels import FUTURE_READ, LOST_WRITE, PHANTOM_WRITE, STALE_READ, describe_fully
+from porcupine.labels import (
+    FUTURE_READ,
+    LOST_WRITE,
+    PHANTOM_WRITE,
+    REUSED,
+    STALE_READ,
+    WENT_BACK,
+    describe_fully,
+)
 from porcupine.search import Verdict
 
-REUSED = "revision reused"
-WENT_BACK = "revision went back"
 WRONG_REVISION = "wrong revision"
 KEPT = 20
 

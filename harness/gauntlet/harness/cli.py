@@ -23,6 +23,7 @@ from gauntlet.harness.cli_tools import tools
 from gauntlet.harness.observer import Observer, Stop
 from gauntlet.harness.plan import Plan, PlanError
 from gauntlet.harness.progress import make_observer, show_result
+from gauntlet.harness.report import write_report
 from gauntlet.harness.run import conclude, default_directory, record
 from gauntlet.harness.rundir import RunDirectory, RunDirectoryError
 from gauntlet.harness.tools.cache import ToolError
@@ -155,8 +156,6 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a ru
     """Write report.html of a run again."""
 
     def write() -> int:
-        from gauntlet.harness.report import write_report
-
         opened = RunDirectory.open(directory)
         if opened.results_file.exists():
             write_report(opened.path)

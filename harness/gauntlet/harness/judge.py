@@ -1,11 +1,12 @@
 """From what a run left behind to its verdict. The same judgement after a run and at any time later, anywhere.
 
-Three kinds of evidence, each a check of its own:
+Four kinds of evidence, each a check of its own:
 - the workload's checkers over the history, and always the statistics: they know if the run proves anything;
 - members: one that ended by itself, or that never served again after all faults were healed. Neither breaks a
   promise of linearizability, but neither may pass: unknown at best;
 - hashes: HashKV of all members at one revision. Different hashes are different stores: invalid.
-A fault without evidence that it bit changes no verdict; it is listed.
+- faults: a schedule that could not be carried out to its end is unknown. A fault that was not seen to bite
+  changes no verdict; it is listed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
     checks = _check_history(directory, workload.checks)
     members = directory.read_members()
     interrupted = stored.get("state") == INTERRUPTED
-    checks += [check_members(members), check_hashes(members, interrupted)]
+    faults = summarize_faults(directory.faults())
+    checks += [
+        check_faults(faults, members),
+        check_members(members),
+        check_hashes(members, interrupted),
+    ]
     verdict = overall(checks)
     results = {
         "verdict": verdict.value,
@@ -49,7 +55,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
         "explanation": first_explanation(checks),
         "checks": [check.to_json() for check in checks],
         "stats": next((check.details for check in checks if check.name == "stats"), {}),
-        "faults": summarize_faults(directory.faults()),
+        "faults": faults,
         "state": stored.get("state"),
         "command": plan.command(),
         "run_dir": str(directory.path),
@@ -87,6 +93,16 @@ def _line_of(path: Path, error: UnicodeDecodeError) -> str:
         except UnicodeDecodeError:
             return f"line {number}: not UTF-8"
     return f"not UTF-8: {error.reason}"
+
+
+def check_faults(faults: Mapping[str, Any], members: Mapping[str, Any]) -> CheckResult:
+    """Unknown when the schedule broke off: this is not the run that was asked for."""
+    broke_off = members.get("faults_broke_off")
+    if broke_off:
+        summary = f"the schedule of faults broke off: {broke_off}"
+        return CheckResult("faults", Verdict.UNKNOWN, summary, dict(faults))
+    summary = f"{faults['bit']} of {faults['total']} faults were seen to bite" if faults["total"] else "none"
+    return CheckResult("faults", Verdict.VALID, summary, dict(faults))
 
 
 def check_members(members: Mapping[str, Any]) -> CheckResult:

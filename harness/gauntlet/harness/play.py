@@ -61,6 +61,7 @@ class Play:
             "versions": dict(target.versions),
             "died": [],
             "unhealthy": None,
+            "faults_broke_off": None,
             "hashes": None,
         }
         self._loading = True
@@ -75,7 +76,7 @@ class Play:
                 name: await self._client(stack, endpoint)
                 for name, endpoint in self.target.direct_endpoints.items()
             }
-            await self.stop.unless(_all(session.ready(CONNECT_SECONDS) for session in sessions))
+            await self.stop.unless(self._connect(sessions, homes))
             history = self._writer(stack, LineWriter(self.directory.history_file))
             leaders = self._writer(stack, LineWriter(self.directory.leaders_file))
             self.clock = self.view.clock = RunClock()
@@ -102,6 +103,16 @@ class Play:
             finally:
                 self._note_deaths()
                 self.directory.write_members(self.members)
+
+    async def _connect(self, sessions: Sequence[EtcdClient], homes: Sequence[str]) -> None:
+        async def connect(session: EtcdClient, home: str) -> None:
+            try:
+                await session.ready(CONNECT_SECONDS)
+            except TimeoutError as error:
+                seconds = f"{CONNECT_SECONDS:.0f} s"
+                raise TargetError(f"no connection to {home} ({session.endpoint}) within {seconds}") from error
+
+        await asyncio.gather(*map(connect, sessions, homes))
 
     async def _load(
         self,
@@ -147,7 +158,8 @@ class Play:
             raise Stopped
 
     async def _break(self, leader: Callable[[], str | None]) -> None:
-        """A cluster that does not come back is a finding; a Toxiproxy that does not obey is a failed run."""
+        """A schedule that breaks off leaves everything healed and takes something from the run's worth; a
+        Toxiproxy that does not obey is a failed run."""
         writer = LineWriter(self.directory.faults_file)
         schedule = Schedule(self.faults, self.target, writer=writer, leader=leader, recovery=HEALTHY_SECONDS)
         self.view.active = lambda: schedule.active
@@ -156,7 +168,8 @@ class Play:
             await schedule.run(self.clock)
         except TargetError as error:
             if not self._note_deaths():
-                self._note_unhealthy(error)
+                self.members["faults_broke_off"] = str(error)
+                self.observer.say(f"the schedule of faults broke off: {error}")
         finally:
             writer.close()
 
@@ -190,7 +203,9 @@ class Play:
             await self.stop.unless(self.target.wait_healthy(HEALTHY_SECONDS))
         except TargetError as error:
             if not self._note_deaths():
-                self._note_unhealthy(error)
+                unhealthy = {"error": str(error), "log": error.detail, "at_ns": self.clock.ns()}
+                self.members["unhealthy"] = unhealthy
+                self.observer.say(str(error))
         self.members["recovery_seconds"] = round(self.clock.seconds() - begin, 3)
 
     async def _tidy(self, direct: Mapping[str, EtcdClient]) -> None:
@@ -200,11 +215,6 @@ class Play:
             with contextlib.suppress(RpcError):
                 await client.delete(begin.encode(), end.encode(), timeout=5.0)
                 return
-
-    def _note_unhealthy(self, error: TargetError) -> None:
-        if self.members["unhealthy"] is None:
-            self.members["unhealthy"] = {"error": str(error), "log": error.detail, "at_ns": self.clock.ns()}
-            self.observer.say(str(error))
 
     async def _client(self, stack: AsyncExitStack, endpoint: str) -> EtcdClient:
         return await stack.enter_async_context(EtcdClient(endpoint, timeout=self.plan.timeout))
@@ -224,10 +234,6 @@ class Play:
 
 def settings_of(plan: Plan) -> Settings:
     return Settings(seed=plan.seed, clients=plan.clients, keys=plan.keys, prefix=plan.prefix)
-
-
-async def _all(work: Any) -> None:
-    await asyncio.gather(*work)
 
 
 async def _first(asked: asyncio.Future[Any], work: asyncio.Future[Any], seconds: float) -> None:

@@ -156,11 +156,9 @@ def _summary(results: dict[str, Any] | Any) -> list[str]:
             counts[outcome] = counts.get(outcome, 0) + count
     numbers = ", ".join(f"{counts.get(outcome, 0)} {outcome}" for outcome in ("ok", "failed", "unknown"))
     lines.append(f"operations   {numbers}")
-    faults = results["faults"]
-    by_name = ", ".join(f"{name} {count}" for name, count in faults["by_name"].items())
-    lines.append(
-        f"faults       {faults['total']}, {faults['bit']} seen to bite{f' ({by_name})' if by_name else ''}"
-    )
+    by_name = ", ".join(f"{name} {count}" for name, count in results["faults"]["by_name"].items())
+    if by_name:
+        lines.append(f"under        {by_name}")
     for check in results["checks"]:
         lines.append(f"{check['name']:<12} {check['verdict']}: {check['summary']}")
     return lines

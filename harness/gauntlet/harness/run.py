@@ -25,6 +25,7 @@ from gauntlet.harness.judge import judge
 from gauntlet.harness.observer import Observer, Stop, Stopped, View, ended
 from gauntlet.harness.plan import Plan, PlanError
 from gauntlet.harness.play import Play, settings_of
+from gauntlet.harness.report import write_report
 from gauntlet.harness.rundir import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory
 from gauntlet.harness.targets import Target, TargetOptions, create_target
 from gauntlet.harness.toxiproxy.launch import check_spec as check_toxiproxy
@@ -270,8 +271,6 @@ async def play(
 
 def conclude(directory: RunDirectory) -> RunResult:
     """Judges the run and writes its report. RunDirectoryError for a run that cannot be judged."""
-    from gauntlet.harness.report import write_report
-
     results = judge(RunDirectory.open(directory.path))
     write_report(directory.path)
     return RunResult(directory, results)

@@ -90,12 +90,15 @@ class RunDirectory:
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """A complete or interrupted run; RunDirectoryError says what is missing."""
-        if not path.is_dir():
-            raise RunDirectoryError(
-                f"{path} is not a directory" if path.exists() else f"{path} does not exist"
-            )
         run = cls(path.resolve())
-        if not run.plan_file.is_file():
+        try:
+            if not path.is_dir():
+                why = "is not a directory" if path.exists() else "does not exist"
+                raise RunDirectoryError(f"{path} {why}")
+            has_plan, has_history = run.plan_file.is_file(), run.history_file.is_file()
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+        if not has_plan:
             raise RunDirectoryError(f"{path} is not a run directory: it has no {run.plan_file.name}")
         plan = run.read_plan()
         state = plan.get("state")
@@ -103,7 +106,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} holds a run that failed: {plan.get('error', 'no reason given')}")
         if state not in (COMPLETE, INTERRUPTED):
             raise RunDirectoryError(f"{path} holds a run that has not ended (state {state!r})")
-        if not run.history_file.is_file():
+        if not has_history:
             raise RunDirectoryError(f"{path} is not a whole run: it has no {run.history_file.name}")
         return run
 
@@ -183,9 +186,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _replace(path: Path, value: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    text = json.dumps(value, indent=2)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write {path}: {error.strerror}") from error

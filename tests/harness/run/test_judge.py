@@ -50,7 +50,7 @@ def test_a_good_run_is_valid(write_run: WriteRun, operation: Operation) -> None:
     results = judge(run)
     assert (results["verdict"], results["exit_code"]) == ("valid", 0)
     assert set(checks_of(results).values()) == {"valid"}
-    assert set(checks_of(results)) == {"linearizable", "revisions", "stats", "members", "hashes"}
+    assert set(checks_of(results)) == {"linearizable", "revisions", "stats", "faults", "members", "hashes"}
     assert results["explanation"] is None
     assert results["command"].startswith("gauntlet run ")
     assert run.read_results() == results
@@ -81,6 +81,7 @@ def test_invalid_outranks_unknown(write_run: WriteRun, operation: Operation) -> 
         ({"died": [{"error": "m1 ended by itself", "log": "panic"}]}, "members"),
         ({"unhealthy": {"error": "m1 does not serve", "log": ""}}, "members"),
         ({"recovery_seconds": None}, "members"),
+        ({"faults_broke_off": "m1 is not running"}, "faults"),
         ({"hashes": None}, "hashes"),
     ],
 )

@@ -65,6 +65,17 @@ def test_open_names_what_is_missing(tmp_path: Path, missing: str) -> None:
         RunDirectory.open(tmp_path / "run")
 
 
+def test_errors_of_the_system_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"cannot read.*too long"):
+        RunDirectory.open(tmp_path / ("x" * 300))
+    with pytest.raises(RunDirectoryError, match=r"cannot make.*too long"):
+        RunDirectory.create(tmp_path / ("x" * 300))
+    run = whole(tmp_path / "run")
+    run.results_file.mkdir()
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*results\.json"):
+        run.write_results({})
+
+
 def test_open_refuses_what_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunDirectoryError, match="not a directory"):

@@ -145,3 +145,8 @@ def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
 def ports() -> Callable[[int], list[int]]:
     """So many free ports."""
     return free_ports
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture() -> Callable[[Callable[[], bool], float, str], None]:
+    return wait_until

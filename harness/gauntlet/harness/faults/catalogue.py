@@ -158,6 +158,7 @@ FAULTS: dict[str, FaultKind] = {
             network.Comeback,
             least_members=3,
             seconds=(4.0, 6.0),
+            takes_down=_all,
         ),
         _network("split", "the cluster falls in two halves", _sides, network.Split, 2),
         _network("ring", "each member hears only its neighbours on a circle", _circle, network.Ring, 3),

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
-from gauntlet.harness.faults.base import Fault, FaultContext, Params
+from gauntlet.harness.faults.base import Fault, FaultContext, Params, Refused
 from gauntlet.harness.targets.links import CLIENT, PEER, SWALLOW_DOWN, SWALLOW_UP, Link, Toxic
 from gauntlet.harness.targets.switchboard_client import LinkCount
 from gauntlet.harness.toxiproxy.toxics import DOWNSTREAM, UPSTREAM
@@ -154,11 +154,18 @@ class Comeback(LinkFault):
     from winning. `member` lags unless it leads; then `otherwise` does.
     """
 
+    def __init__(self, id: str, params: Params, context: FaultContext) -> None:
+        super().__init__(id, params, context)
+        self._laggard = self._leader = ""
+        self._restarting: list[str] = []  # members that this fault took down and has not brought back
+
     @property
     def _lag_id(self) -> str:
         return f"{self.id}-lag"
 
     async def start(self) -> None:
+        if self.context.going_down:
+            raise Refused(f"{', '.join(sorted(self.context.going_down))} is held by another fault")
         laggard = self.params["member"]
         if laggard == self.context.leader():
             laggard = self.params["otherwise"]
@@ -167,13 +174,11 @@ class Comeback(LinkFault):
         await asyncio.sleep(self.params["lag"])
         await super().start()
         others = [name for name in self.members if name not in (self._leader, self._laggard)]
-        self.context.going_down.update(others)
-        try:
-            for name in others:
-                await self.target.members[name].kill()
-                await self.target.members[name].restart()
-        finally:
-            self.context.going_down.difference_update(others)
+        self._restarting = [name for name in others if name not in self.context.going_down]
+        self.context.going_down.update(self._restarting)
+        for name in list(self._restarting):
+            await self.target.members[name].kill()
+            await self._bring_back(name)
         await self.target.links.release(self._lag_id)
 
     def effects(self) -> Iterable[Effect]:
@@ -186,6 +191,14 @@ class Comeback(LinkFault):
     async def heal(self) -> None:
         await self.target.links.release(self._lag_id)
         await super().heal()
+        for name in list(self._restarting):
+            await self._bring_back(name)
+
+    async def _bring_back(self, name: str) -> None:
+        if self.target.members[name].pid is None:
+            await self.target.members[name].restart()
+        self._restarting.remove(name)
+        self.context.going_down.discard(name)
 
     async def evidence(self) -> dict[str, Any]:
         return {"lagged": self._laggard, "cut_off": self._leader, **await super().evidence()}

@@ -73,7 +73,10 @@ def install_toxiproxy(version: str, say: Say) -> Path:
 
 def install_h2spec(version: str, say: Say) -> Path:
     module = "github.com/summerwind/h2spec/cmd/h2spec"
-    return _install_program("h2spec", check_version(version), module, "h2spec", "h2spec", say)
+    # Version 2 without a module of its own: Go asks for the suffix.
+    return _install_program(
+        "h2spec", check_version(version), module, "h2spec", "h2spec", say, "+incompatible"
+    )
 
 
 def check_version(version: str) -> str:
@@ -90,7 +93,9 @@ def find_go(purpose: str) -> str:
     return found
 
 
-def _install_program(tool: str, version: str, module: str, built: str, program: str, say: Say) -> Path:
+def _install_program(
+    tool: str, version: str, module: str, built: str, program: str, say: Say, suffix: str = ""
+) -> Path:
     if (found := cached(tool, version, program)) is not None:
         say(f"{tool} {version} is there already: {found}")
         return found
@@ -98,7 +103,10 @@ def _install_program(tool: str, version: str, module: str, built: str, program: 
     with building(tool, version) as folder, tempfile.TemporaryDirectory(prefix="gauntlet-build-") as work:
         say(f"{tool} {version}: building {program}")
         _run(
-            [go, "install", "-trimpath", f"{module}@v{version}"], Path(work), f"{tool} {version}", GOBIN=work
+            [go, "install", "-trimpath", f"{module}@v{version}{suffix}"],
+            Path(work),
+            f"{tool} {version}",
+            GOBIN=work,
         )
         shutil.move(Path(work) / built, folder / program)
     return _built(tool, version, program, say)

@@ -1,7 +1,7 @@
 """What every HTTP request to the client port passes first: old paths, host names, CORS.
 
-Rules (etcd's access controller): `/v3beta/` means `/v3/`. Without TLS the Host header must be on the whitelist,
-against DNS rebinding. With client certificates and authentication on, a gateway request whose certificate
+Rules (etcd's access controller): `/v3beta/` means `/v3/`. Without TLS the Host header must be on the
+whitelist, against DNS rebinding. With client certificates and authentication on, a gateway request whose certificate
 names a user is refused, because the gateway would not act as that user. OPTIONS is answered here.
 """
 
@@ -51,9 +51,7 @@ class Access:
     def _cors(self, origin: str) -> list[tuple[str, str]]:
         if "*" in self._origins:
             origin = "*"
-        elif not self._origins:
-            return []
-        elif origin not in self._origins:
+        elif not self._origins or origin not in self._origins:
             return []
         return [
             ("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE"),

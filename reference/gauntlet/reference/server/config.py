@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 
 from gauntlet.reference.membership import parse_initial_cluster
 from gauntlet.reference.server.flags import FLAGS, UsageError, parse_bool, parse_duration
+from gauntlet.reference.server.settings import Settings
+from gauntlet.reference.server.settings import read as read_settings
 
 VERSION = "3.7.1"
 CLUSTER_VERSION = "3.7.0"
 DEFAULT_QUOTA = 2 * 1024**3
+UNLIMITED_QUOTA = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Config:
     log_level: str
     log_outputs: tuple[str, ...]
     log_format: str
+    more: Settings
 
 
 def split_urls(flag: str, text: str) -> tuple[str, ...]:
@@ -66,9 +70,7 @@ def split_urls(flag: str, text: str) -> tuple[str, ...]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "unix", "unixs"):
             raise UsageError(f"--{flag}: {url!r} is not a URL with the scheme http, https, unix or unixs")
-        if parts.scheme == "https":
-            raise UsageError(f"--{flag}: TLS is not supported by this node yet ({url})")
-        if parts.scheme == "http":
+        if parts.scheme in ("http", "https"):
             try:
                 port = parts.port
             except ValueError:
@@ -76,6 +78,24 @@ def split_urls(flag: str, text: str) -> tuple[str, ...]:
             if port is None or parts.path not in ("", "/"):
                 raise UsageError(f"--{flag}: {url!r} must be scheme://host:port")
     return urls
+
+
+def check_url_schemes(given: Mapping[str, str], more: Settings) -> None:
+    """A listener with TLS needs a certificate; UsageError in etcd's words where there is none."""
+    for flag, files in (
+        ("listen-client-urls", more.tls.client),
+        ("listen-client-http-urls", more.tls.client),
+        ("listen-metrics-urls", more.tls.client),
+        ("listen-peer-urls", more.tls.peer),
+    ):
+        for url in split_urls(flag, given.get(flag, "")):
+            if urlsplit(url).scheme.endswith("s") and not files.given:
+                raise UsageError(
+                    "TLS key/cert (--cert-file, --key-file) must be provided "
+                    f"for client url {url} with HTTPS scheme"
+                    if files is more.tls.client
+                    else f"--{flag}: {url} needs --peer-cert-file and --peer-key-file, or --peer-auto-tls"
+                )
 
 
 def build(given: Mapping[str, str]) -> Config:
@@ -108,6 +128,9 @@ def build(given: Mapping[str, str]) -> Config:
     cluster = parse_initial_cluster(cluster_text)
     if not text("data-dir") and "/" in name:
         raise UsageError(f"--name {name!r} cannot name the data directory; give --data-dir")
+    more = read_settings(given, split_urls)
+    check_url_schemes(given, more)
+    quota = number("quota-backend-bytes")
     return Config(
         name=name,
         data_dir=text("data-dir") or f"{name}.etcd",
@@ -130,7 +153,7 @@ def build(given: Mapping[str, str]) -> Config:
         max_wals=number("max-wals"),
         max_learners=number("max-learners"),
         max_concurrent_streams=number("max-concurrent-streams"),
-        quota_bytes=number("quota-backend-bytes") or DEFAULT_QUOTA,
+        quota_bytes=UNLIMITED_QUOTA if quota < 0 else quota or DEFAULT_QUOTA,
         compaction_batch=number("compaction-batch-limit") or 1000,
         progress_interval=parse_duration(text("watch-progress-notify-interval")) or 600.0,
         keepalive_min_time=parse_duration(text("grpc-keepalive-min-time")),
@@ -148,4 +171,5 @@ def build(given: Mapping[str, str]) -> Config:
         log_level=text("log-level"),
         log_outputs=tuple(text("log-outputs").split(",")),
         log_format=text("log-format"),
+        more=more,
     )

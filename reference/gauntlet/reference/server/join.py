@@ -13,6 +13,7 @@ Rules (etcd 3.7.1, bootstrap.go):
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ JOIN_TIMEOUT, FOUND_TIMEOUT = 10.0, 1.0
 OLDEST = (3, 0)
 
 
-async def look_around(config: Config) -> ExistingCluster | None:
+async def look_around(config: Config, tls: ssl.SSLContext | None = None) -> ExistingCluster | None:
     """The cluster to be joined, None for a member that founds one or continues. UsageError: it must not."""
     if _has_log(config):
         return None
@@ -36,17 +37,17 @@ async def look_around(config: Config) -> ExistingCluster | None:
         url for name, urls in config.initial_cluster.items() if name != config.name for url in urls
     )
     if config.initial_cluster_state == "existing":
-        found = await _first_answer(others, JOIN_TIMEOUT)
+        found = await _first_answer(others, JOIN_TIMEOUT, tls)
         if found is None:
             raise UsageError(
                 "cannot fetch cluster info from peer urls: "
                 "could not retrieve cluster information from the given URLs"
             )
-        if not await _speaks_our_version(config, found.members):
+        if not await _speaks_our_version(config, found.members, tls):
             raise UsageError("incompatible with current running cluster")
         return found
     if config.name in config.initial_cluster:
-        found = await _first_answer(others, FOUND_TIMEOUT)
+        found = await _first_answer(others, FOUND_TIMEOUT, tls)
         own = membership.member_id(config.initial_cluster[config.name], config.initial_cluster_token)
         if found is not None and any(member.id == own and member.client_urls for member in found.members):
             raise UsageError(f"member {own:x} has already been bootstrapped")
@@ -58,9 +59,11 @@ def _has_log(config: Config) -> bool:
     return any(directory.glob("*.wal"))
 
 
-async def _first_answer(urls: Iterable[str], timeout: float) -> ExistingCluster | None:
+async def _first_answer(
+    urls: Iterable[str], timeout: float, tls: ssl.SSLContext | None
+) -> ExistingCluster | None:
     for url in urls:
-        answer = await _get(url, "/members", timeout)
+        answer = await _get(url, "/members", timeout, tls)
         if answer is None:
             continue
         try:
@@ -73,7 +76,7 @@ async def _first_answer(urls: Iterable[str], timeout: float) -> ExistingCluster 
     return None
 
 
-async def _speaks_our_version(config: Config, members: Iterable[Member]) -> bool:
+async def _speaks_our_version(config: Config, members: Iterable[Member], tls: ssl.SSLContext | None) -> bool:
     """At least one member says what the cluster speaks, and none says something out of our reach."""
     newest = parse_version(VERSION) or OLDEST
     own = sorted(config.initial_cluster.get(config.name, ()))
@@ -81,7 +84,7 @@ async def _speaks_our_version(config: Config, members: Iterable[Member]) -> bool
     for member in members:
         if sorted(member.peer_urls) == own:
             continue
-        version = await _cluster_version(member)
+        version = await _cluster_version(member, tls)
         if version is None:
             continue
         if not OLDEST <= version <= newest:
@@ -90,9 +93,9 @@ async def _speaks_our_version(config: Config, members: Iterable[Member]) -> bool
     return known
 
 
-async def _cluster_version(member: Member) -> tuple[int, int] | None:
+async def _cluster_version(member: Member, tls: ssl.SSLContext | None) -> tuple[int, int] | None:
     for url in member.peer_urls:
-        answer = await _get(url, "/version", JOIN_TIMEOUT)
+        answer = await _get(url, "/version", JOIN_TIMEOUT, tls)
         if answer is not None:
             try:
                 return parse_version(str(json.loads(answer.body)["etcdcluster"]))
@@ -101,9 +104,9 @@ async def _cluster_version(member: Member) -> tuple[int, int] | None:
     return None
 
 
-async def _get(url: str, path: str, timeout: float) -> HttpResponse | None:
+async def _get(url: str, path: str, timeout: float, tls: ssl.SSLContext | None) -> HttpResponse | None:
     try:
-        connection = await HttpClientConnection.open(Origin.parse(url), timeout=timeout)
+        connection = await HttpClientConnection.open(Origin.parse(url), tls=tls, timeout=timeout)
         try:
             answer = await connection.fetch("GET", path, timeout=timeout)
         finally:

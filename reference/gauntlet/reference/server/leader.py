@@ -8,6 +8,7 @@ while there is a leader to ask, until it answers, says that there is no such lea
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,7 +35,10 @@ PROTOBUF = "application/protobuf"
 class LeaderClient:
     """Implements services.lease.LeaderLeases and services.cluster.LeaderMembers over HTTP."""
 
-    def __init__(self, node: Node, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, node: Node, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self._node = node
         self._loop = loop
         self._pools: dict[str, HttpClientPool] = {}
@@ -121,7 +125,7 @@ class LeaderClient:
     ) -> HttpResponse | None:
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = HttpClientPool(url)
+            pool = self._pools[url] = HttpClientPool(url, tls=self._tls)
         try:
             return await pool.fetch("POST", path, headers, body, timeout=timeout)
         except HttpClientError:

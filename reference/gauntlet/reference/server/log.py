@@ -7,6 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from gauntlet.reference.server.log_files import RotatingFile
+from gauntlet.reference.server.settings import LogRotation
+
 LEVELS = {"debug": 0, "info": 1, "warn": 2, "error": 3, "dpanic": 4, "panic": 5, "fatal": 6}
 
 
@@ -14,7 +17,11 @@ class Logger:
     """Writes to stderr, stdout or files, as `--log-outputs` names them."""
 
     def __init__(
-        self, level: str = "info", outputs: tuple[str, ...] = ("default",), log_format: str = "json"
+        self,
+        level: str = "info",
+        outputs: tuple[str, ...] = ("default",),
+        log_format: str = "json",
+        rotation: LogRotation | None = None,
     ) -> None:
         """ValueError for an unknown level or format; OSError where a file cannot be opened."""
         if level not in LEVELS:
@@ -23,7 +30,7 @@ class Logger:
             raise ValueError(f"--log-format: {log_format!r} is neither json nor console")
         self._threshold = LEVELS[level]
         self._json = log_format == "json"
-        self._files = [_open(output) for output in outputs]
+        self._files = [_open(output, rotation) for output in outputs]
 
     def enabled(self, level: str) -> bool:
         return LEVELS[level] >= self._threshold
@@ -56,9 +63,11 @@ class Logger:
             file.flush()
 
 
-def _open(output: str) -> TextIO:
+def _open(output: str, rotation: LogRotation | None) -> TextIO | RotatingFile:
     if output in ("default", "stderr"):
         return sys.stderr
     if output == "stdout":
         return sys.stdout
+    if rotation is not None:
+        return RotatingFile(output, rotation)
     return open(output, "a", encoding="utf-8")

@@ -14,8 +14,10 @@ from gauntlet.reference.backend import CorruptDumpError
 from gauntlet.reference.membership import ClusterConfigError
 from gauntlet.reference.ports import DiskFailedError
 from gauntlet.reference.server.config import VERSION, Config, build
+from gauntlet.reference.server.config_file import read_config_file
 from gauntlet.reference.server.disk import DataDirError
-from gauntlet.reference.server.flags import FLAGS, UsageError, parse
+from gauntlet.reference.server.flags import FLAGS, UsageError, overridden, parse, unknown_variables
+from gauntlet.reference.server.front import Contexts
 from gauntlet.reference.server.join import look_around
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.member import Member
@@ -34,8 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.get("help") == "true":
             print(usage())
             return 0
+        path = given.get("config-file")
+        if path:
+            given = read_config_file(path)
         config = build(given)
-        log = Logger(config.log_level, config.log_outputs, config.log_format)
+        log = Logger(config.log_level, config.log_outputs, config.log_format, config.more.rotation)
+        tell(config, log, path, sys.argv[1:] if arguments is None else arguments)
     except (UsageError, ClusterConfigError, ValueError) as error:
         print(f"gauntlet-etcd: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -53,6 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_FAILED
 
 
+def tell(config: Config, log: Logger, config_file: str | None, arguments: Sequence[str]) -> None:
+    """What somebody who wonders about settings wants to find in the log."""
+    if config_file:
+        log.info(
+            "loaded server configuration, other configuration command line flags and environment variables "
+            "will be ignored if provided",
+            path=config_file,
+        )
+    else:
+        for variable in unknown_variables(os.environ):
+            log.warn("unrecognized environment variable", environment_variable=variable)
+        for variable in overridden(arguments, os.environ):
+            log.warn("shadowed by the command line", environment_variable=variable)
+    if config.name == "default":
+        log.warn(
+            "it isn't recommended to use default name, please set a value for --name. "
+            "Note that etcd might run into issue when multiple members have the same default name",
+            name=config.name,
+        )
+
+
 async def run(config: Config, log: Logger) -> int:
     """A member's life in this loop; returns the exit status."""
     loop = asyncio.get_running_loop()
@@ -62,7 +89,8 @@ async def run(config: Config, log: Logger) -> int:
         if not ended.done():
             ended.set_result(reason)
 
-    member = Member(config, log, end, await look_around(config))
+    contexts = Contexts(config)
+    member = Member(config, log, end, await look_around(config, contexts.dial), contexts)
     stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)

@@ -31,17 +31,20 @@ from gauntlet.reference.raft.types import Message, Snapshot
 from gauntlet.reference.server.bootstrap import Bootstrap, ExistingCluster, bootstrap
 from gauntlet.reference.server.cluster_pages import serve_cluster
 from gauntlet.reference.server.config import VERSION, Config
-from gauntlet.reference.server.http import client_handler
+from gauntlet.reference.server.front import Contexts, Front
+from gauntlet.reference.server.hashes import serve_hashes
 from gauntlet.reference.server.ids import RequestIds
 from gauntlet.reference.server.leader import LeaderClient, serve_leases
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.methods import Api
+from gauntlet.reference.server.metrics.tally import Tally
 from gauntlet.reference.server.passwords import BcryptPasswords
 from gauntlet.reference.server.peers.endpoints import MemberInfo
 from gauntlet.reference.server.peers.transport import PeerTransport
+from gauntlet.reference.server.tls import AddressChecked
 from gauntlet.reference.server.tokens import make_tokens
+from gauntlet.reference.server.upkeep import Upkeep
 from gauntlet.reference.server.versions import VersionMonitor
-from gauntlet.reference.server.web import client_web
 from gauntlet.reference.server.writer import DiskWriter
 
 T = TypeVar("T")
@@ -62,6 +65,7 @@ class Member:
         log: Logger,
         on_end: Callable[[str | None], None],
         existing: ExistingCluster | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
         """`on_end` is called when the member ends by itself: with the reason, or None if it was removed.
         `existing` is the cluster that a new member joins.
@@ -76,6 +80,7 @@ class Member:
         self._leaving = False
         self._turn_scheduled = False
         self._tick_handle: asyncio.TimerHandle | None = None
+        self._tls = contexts or Contexts(config)
         boot = bootstrap(config, existing)
         self.restarted = boot.restarted
         self._disk = boot.disk
@@ -91,36 +96,27 @@ class Member:
             handler=self,
             version=VERSION,
             view=self,
+            tls=self._tls.dial,
             on_removed=lambda: self._end(None),
         )
         self.node = self._make_node(boot)
-        self._leader = LeaderClient(self.node, self._loop)
+        self._leader = LeaderClient(self.node, self._loop, self._tls.dial)
         self._passwords = BcryptPasswords(config.bcrypt_cost, self._loop)
-        self._versions = VersionMonitor(self.node, VERSION)
+        self._versions = VersionMonitor(self.node, VERSION, self._tls.dial)
         self._api = Api(self.node, self._leader, self._passwords, config)
         serve_leases(self._peers.routes, self._api.leases)
         serve_cluster(self._peers.routes, self.node, self._api.cluster)
-        methods = self._api.methods()
-        self._client_server = Server(
-            methods,
-            client_web(
-                client_handler(self.node),
-                methods,
-                max_message=config.max_request_bytes + 512 * 1024,
-                hosts=("*",),
-                origins=("*",),
-                gateway=True,
-                refuses_names=lambda: False,
-            ),
-            limits=Limits(
-                max_message_bytes=config.max_request_bytes + 512 * 1024,
-                max_concurrent_streams=min(config.max_concurrent_streams, 2**31 - 1),
-                keepalive_min_time=config.keepalive_min_time,
-                keepalive_interval=config.keepalive_interval,
-                keepalive_timeout=config.keepalive_timeout,
-            ),
+        self._tally = Tally()
+        self._tally.disk = self._disk.tally
+        self._front = Front(
+            config, log, self.node, self._api.methods(), self._peers.peers, self._tls, self._tally
         )
-        self._peer_server = Server({}, self._peers.http_handler, limits=Limits())
+        self._upkeep = Upkeep(config, log, self.node, self._tls.dial, self._tally)
+        serve_hashes(self._peers.routes, self.node)
+        peer_handler = self._peers.http_handler
+        if self._tls.peers is not None and not config.more.tls.peer.skip_address_check:
+            peer_handler = AddressChecked(peer_handler, addresses_of)
+        self._peer_server = Server({}, peer_handler, limits=Limits())
         log.info(
             "restarting local member" if self.restarted else "starting local member",
             local_member_id=f"{self.member_id:x}",
@@ -160,7 +156,7 @@ class Member:
                 log=self._raft_log,
             )
         )
-        node = Node(
+        return Node(
             NodeConfig(
                 member_id=self.member_id,
                 cluster_id=self.cluster_id,
@@ -178,7 +174,6 @@ class Member:
             RequestIds(self.member_id, time.time_ns() // 1_000_000),
             self.wake,
         )
-        return node
 
     def _raft_log(self, level: str, line: str) -> None:
         self.log.log("warn" if level == "warning" else level, line)
@@ -190,17 +185,19 @@ class Member:
         for url in self.config.listen_client_urls:
             check_free(url)
         for url in self.config.listen_peer_urls:
-            await self._peer_server.listen(url)
+            tls = self._tls.peers if urlsplit(url).scheme.endswith("s") else None
+            await self._peer_server.listen(url, tls)
         await self._peers.start()
+        await self._front.listen_metrics()
         self._turn()
         if self.config.advance_election and self.node.machine.conf_state.voters == [self.member_id]:
             # Nobody else can lead: no need to wait for them.
             self.node.raft.campaign()
         self._tick()
         await self._publish()
-        for url in self.config.listen_client_urls:
-            await self._client_server.listen(url)
-            self.log.info("serving client traffic insecurely", address=url)
+        await self._upkeep.initial_check(self.restarted)
+        await self._front.listen()
+        self._upkeep.start()
         self.log.info("ready to serve client requests")
 
     async def stop(self) -> None:
@@ -211,7 +208,8 @@ class Member:
         if self._tick_handle is not None:
             self._tick_handle.cancel()
         self.node.stop()
-        await self._client_server.close(0.5)
+        await self._upkeep.stop()
+        await self._front.close(0.5)
         await self._peers.stop()
         await self._peer_server.close(0.1)
         await self._versions.close()
@@ -390,6 +388,14 @@ def check_free(url: str) -> None:
                 probe.bind((parts.hostname or "", parts.port or 0))
             except OSError as error:
                 raise OSError(error.errno, f"cannot listen on {url}: {error.strerror}") from error
+
+
+def addresses_of(name: str) -> list[str]:
+    """The addresses of a host, none when nobody knows it."""
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    except OSError:
+        return []
 
 
 def settle(future: asyncio.Future[T], result: T) -> None:

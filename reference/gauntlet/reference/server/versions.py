@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import membershippb
@@ -29,7 +30,8 @@ Version = tuple[int, int]
 class VersionMonitor:
     """`own` is this member's version."""
 
-    def __init__(self, node: Node, own: str) -> None:
+    def __init__(self, node: Node, own: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._node = node
         self._own = own
         self._next = 0.0
@@ -71,7 +73,8 @@ class VersionMonitor:
             return parse(self._own)
         for url in member.peer_urls:
             try:
-                connection = await HttpClientConnection.open(Origin.parse(url), timeout=TIMEOUT)
+                origin = Origin.parse(url)
+                connection = await HttpClientConnection.open(origin, tls=self._tls, timeout=TIMEOUT)
                 try:
                     answer = await connection.fetch("GET", "/version", timeout=TIMEOUT)
                 finally:

@@ -58,7 +58,8 @@ class MaintenanceService(Service):
         if not node.leader:
             response.errors.append(errors.NO_LEADER.message)
         for alarm in machine.alarms.get():
-            response.errors.append(f"memberID:{alarm.memberID} alarm:{pb.AlarmType.Name(alarm.alarm)}")
+            member = f"memberID:{alarm.memberID} " if alarm.memberID else ""
+            response.errors.append(f"{member}alarm:{pb.AlarmType.Name(alarm.alarm)}")
         reply(response)
 
     def hash(self, context: Context, request: pb.HashRequest, reply: Reply) -> None:

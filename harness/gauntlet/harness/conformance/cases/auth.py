@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from gauntlet.api import errors
-from gauntlet.api.errors import RpcError
+from gauntlet.api.errors import Code, RpcError
 from gauntlet.api.messages import authpb
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.harness.conformance.arena import PASSWORD, ROOT
@@ -142,11 +142,13 @@ async def the_root_role_has_every_permission_without_being_asked(t: Talk) -> Non
 
 
 @auth_case()
-async def a_user_with_a_hashed_password_may_log_in(t: Talk) -> None:
-    """The hash is bcrypt's of b"pw", in base64 as etcd's clients send it."""
-    hashed = "JDJhJDA0JEx2ZzYwZU1iYmNvVWdhdVhwZzdTeHVnRGtrWVFaN1VEQ1NOTDBUL0U3TXRrLzAzR2M4ZTgu"
-    await t.call(pb.AuthUserAddRequest(name="a", hashedPassword=hashed))
-    expect("users", list((await t.call(pb.AuthUserListRequest())).users), ["a"])
+async def a_hash_from_outside_is_not_taken(t: Talk) -> None:
+    """The member hashes the password itself; what the field hashedPassword brings along is overwritten."""
+    hashed = "JDJhJDA0JG1VbnRBRGlRNlE5UkFnNk5UMVB4ZS5UTXhHUHF5d1E3WkdQZzBlN0dtVTQueVNodlM2c1d5"  # of "pw"
+    await t.call(pb.AuthUserAddRequest(name="a", password="own", hashedPassword=hashed))
+    await enable(t)
+    await t.refused(pb.AuthenticateRequest(name="a", password="pw"), errors.AUTH_FAILED)
+    await t.login("a", "own", "/a")
 
 
 @auth_case()
@@ -154,7 +156,8 @@ async def a_user_without_password_cannot_log_in(t: Talk) -> None:
     options = authpb.UserAddOptions(no_password=True)
     await t.call(pb.AuthUserAddRequest(name="cn", options=options))
     await enable(t)
-    await t.refused(pb.AuthenticateRequest(name="cn", password=""), errors.AUTH_FAILED)
+    error = RpcError(Code.UNKNOWN, "auth: authentication failed, password was given for no password user")
+    await t.refused(pb.AuthenticateRequest(name="cn", password=""), error)
 
 
 @auth_case()

@@ -25,7 +25,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 MAX_DEPTH = 10_000
-_SURROGATE = re.compile("[\udc80-\udcff]")
+_SURROGATE = re.compile("[\\udc80-\\udcff]")
+_LONE = re.compile("[\\ud800-\\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TOKEN = re.compile(r'[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+', re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -154,9 +155,9 @@ class _Reader:
     def message(self, message: Message, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise JsonError("proto: exceeded max recursion depth")
-        token, start = self._next()
-        if token != "{":
-            raise self._unexpected(token, start)
+        word, start = self._next()
+        if word != "{":
+            raise self._unexpected(word, start)
         fields = _fields(message.DESCRIPTOR)
         seen: set[str] = set()
         unions: set[str] = set()
@@ -202,9 +203,9 @@ class _Reader:
             setattr(message, field.name, value)
 
     def _list(self, message: Message, field: FieldDescriptor, depth: int) -> None:
-        token, start = self._next()
-        if token != "[":
-            raise self._unexpected(token, start)
+        word, start = self._next()
+        if word != "[":
+            raise self._unexpected(word, start)
         items = getattr(message, field.name)
         if self._peek() == "]":
             self._next()
@@ -222,10 +223,12 @@ class _Reader:
         start = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches everywhere
         if self._text[start] == '"':
             value, self._at = scanstring(self._text, start + 1)
+            if not value.isascii() and _LONE.search(value):
+                raise self._syntax_error(start, f"invalid escape code in string {self._text[start : self._at]}")
             converted = _from_string(field, value)
         else:
-            token, start = self._next()
-            converted = _from_word(field, token)
+            word, start = self._next()
+            converted = _from_word(field, word)
         if converted is _INVALID:
             raw = self._text[start : self._at]
             kind = _KINDS[field.type]
@@ -235,10 +238,10 @@ class _Reader:
     def _skip(self) -> None:
         depth = 0
         while True:
-            token, _ = self._next()
-            if token in "{[":
+            word, _ = self._next()
+            if word in "{[":
                 depth += 1
-            elif token in "}]":
+            elif word in "}]":
                 depth -= 1
             if depth == 0:
                 return
@@ -253,15 +256,18 @@ class _Reader:
 
     def _peek(self) -> str:
         held = self._at
-        token, _ = self._next()
+        word, _ = self._next()
         self._at = held
-        return token
+        return word
 
     def _error(self, at: int, words: str) -> JsonError:
         return JsonError(f"proto: ({self._position(at)}): {words}")
 
-    def _unexpected(self, token: str, at: int) -> JsonError:
-        return JsonError(f"proto: syntax error ({self._position(at)}): unexpected token {token}")
+    def _unexpected(self, word: str, at: int) -> JsonError:
+        return self._syntax_error(at, f"unexpected token {word}")
+
+    def _syntax_error(self, at: int, words: str) -> JsonError:
+        return JsonError(f"proto: syntax error ({self._position(at)}): {words}")
 
     def _position(self, at: int) -> str:
         line = self._text.count("\n", 0, at) + 1
@@ -285,14 +291,14 @@ def _from_string(field: FieldDescriptor, value: str) -> Any:
     return _INVALID if bounds is None else _integer(value, *bounds)
 
 
-def _from_word(field: FieldDescriptor, token: str) -> Any:
+def _from_word(field: FieldDescriptor, word: str) -> Any:
     kind = field.type
     if kind == FieldDescriptor.TYPE_BOOL:
-        return {"true": True, "false": False}.get(token, _INVALID)
+        return {"true": True, "false": False}.get(word, _INVALID)
     if kind == FieldDescriptor.TYPE_ENUM:
-        return _integer(token, *_INT_BOUNDS[FieldDescriptor.CPPTYPE_INT32])
+        return _integer(word, *_INT_BOUNDS[FieldDescriptor.CPPTYPE_INT32])
     bounds = _INT_BOUNDS.get(field.cpp_type)
-    return _INVALID if bounds is None else _integer(token, *bounds)
+    return _INVALID if bounds is None else _integer(word, *bounds)
 
 
 def _integer(text: str, low: int, high: int) -> Any:

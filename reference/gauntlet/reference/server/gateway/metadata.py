@@ -1,8 +1,8 @@
 """HTTP headers of a gateway request as the metadata of the call it makes (grpc-gateway's rules).
 
-`Grpc-Metadata-X` becomes `x`; the headers that HTTP itself defines become `grpcgateway-<name>`; `Authorization`
-is also passed on under its own name; the host and the client's address travel as `x-forwarded-*`. All others
-stay behind. `Grpc-Timeout` is the call's deadline.
+`Grpc-Metadata-X` becomes `x`; the headers that HTTP itself defines become `grpcgateway-<name>`;
+`Authorization` is also passed on under its own name; the host and the client's address travel as
+`x-forwarded-*`. All others stay behind. `Grpc-Timeout` is the call's deadline.
 """
 
 from __future__ import annotations
@@ -16,9 +16,32 @@ from gauntlet.api.errors import Code, RpcError
 
 PREFIX = "grpc-metadata-"
 PERMANENT = frozenset(
-    """accept accept-charset accept-language accept-ranges authorization cache-control content-type cookie date
-    expect from host if-match if-modified-since if-none-match if-schedule-tag-match if-unmodified-since
-    max-forwards origin pragma referer user-agent via warning""".split()
+    [
+        "accept",
+        "accept-charset",
+        "accept-language",
+        "accept-ranges",
+        "authorization",
+        "cache-control",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "from",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-schedule-tag-match",
+        "if-unmodified-since",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "referer",
+        "user-agent",
+        "via",
+        "warning",
+    ]
 )
 _KEY = re.compile(r"[0-9A-Za-z_.-]+")
 _VALUE = re.compile(r"[ -~]*")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
+from functools import partial
+from time import perf_counter, time
 from typing import Any
 
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference.apply import Applied
+from gauntlet.reference.mvcc.compaction import CompactionJob
 from gauntlet.reference.server.metrics.tally import APPLY_BOUNDS, Histogram, Tally
 
 Handler = Callable[[Any, float], Applied]
@@ -17,8 +19,13 @@ class Applies:
     """`slow_after` seconds make an apply a slow one; `on_slow` hears of it: operation, seconds."""
 
     def __init__(
-        self, tally: Tally, slow_after: float, on_slow: Callable[[str, float], None] | None = None
+        self,
+        tally: Tally,
+        slow_after: float,
+        on_slow: Callable[[str, float], None] | None = None,
+        when_compacted: Callable[[CompactionJob, Callable[[], None]], None] | None = None,
     ) -> None:
+        self._when_compacted = when_compacted
         self._tally = tally
         self._slow_after = slow_after
         self._on_slow = on_slow
@@ -53,11 +60,19 @@ class Applies:
                     tally.slow_applies += 1
                     if self._on_slow is not None:
                         self._on_slow(operation, took)
+            if applied.job is not None and self._when_compacted is not None:
+                self._when_compacted(applied.job, partial(self._compacted, applied.job, began))
             if count is not None and applied.response is not None:
                 count(request, applied.response)
             return applied
 
         return counted
+
+    def _compacted(self, job: CompactionJob, began: float) -> None:
+        tally = self._tally
+        tally.compacted_keys += job.deleted
+        tally.compactions_at = time()
+        tally.compaction_total.observe((perf_counter() - began) * 1000)
 
     def _put(self, request: pb.PutRequest, response: pb.PutResponse) -> None:
         self._tally.puts += 1

@@ -58,7 +58,10 @@ def debug_vars(node: Node) -> dict[str, object]:
     return {
         "cmdline": sys.orig_argv,
         "file_descriptor_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        "memstats": {"Sys": usage.ru_maxrss * 1024, "NumGC": sum(item["collections"] for item in gc.get_stats())},
+        "memstats": {
+            "Sys": usage.ru_maxrss * 1024,
+            "NumGC": sum(item["collections"] for item in gc.get_stats()),
+        },
         "raft.status": {
             "id": f"{node.config.member_id:x}",
             "term": node.term,
