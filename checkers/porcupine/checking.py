@@ -89,9 +89,7 @@ def check(
     if explained:
         for part in result.failed[:EXPLAINED_PARTS]:
             seconds = SHRINK_SECONDS / EXPLAINED_PARTS if clock is not None else None
-            part.shrunk = Shrinker(part.operations, part.model, seconds=seconds, clock=clock).shrink(
-                part.found
-            )
+            part.shrunk = Shrinker(part.operations, model, seconds=seconds, clock=clock).shrink(part.found)
             part.explanation = explain(part.operations, part.model, part.found, part.shrunk, part.key)
     return result
 

@@ -9,7 +9,7 @@ where none of them fits.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +58,12 @@ def explain(
     """The explanation of a part that failed."""
     account = shrunk.found if shrunk is not None else found
     small = shrunk.operations if shrunk is not None else []
-    expectations = expected_next(account, model)
+    expectations = expected_next(account, model, shrunk.recorded if shrunk is not None else {})
     finding: Finding | None = None
     if isinstance(model, LastWriter):
         finding = classify(operations, small or list(found.contradiction), model)
     if finding is None:
-        finding = _no_order(account, small, expectations, model)
+        finding = _no_order(account, shrunk, expectations, model)
     return Explanation(
         finding.label,
         finding.text,
@@ -75,7 +75,9 @@ def explain(
     )
 
 
-def expected_next(found: Outcome, model: Model[Any]) -> list[Expectation]:
+def expected_next(
+    found: Outcome, model: Model[Any], recorded: Mapping[int, Operation] | None = None
+) -> list[Expectation]:
     """For each operation that could come next at the stuck point and that every state met there rejects."""
     answers: dict[int, list[Rejected]] = {}
     pending: dict[int, Operation] = {}
@@ -94,6 +96,7 @@ def expected_next(found: Outcome, model: Model[Any]) -> list[Expectation]:
             continue
         rejections = answers[key]
         expected = dict.fromkeys(_shown(rejection.expected) for rejection in rejections)
+        operation = (recorded or {}).get(key, operation)
         expectations.append(
             Expectation(
                 operation,
@@ -112,10 +115,13 @@ def _shown(value: object) -> str:
 
 
 def _no_order(
-    found: Outcome, small: Sequence[Operation], expectations: Sequence[Expectation], model: Model[Any]
+    found: Outcome, shrunk: Shrunk | None, expectations: Sequence[Expectation], model: Model[Any]
 ) -> Finding:
-    named = list(small) if 0 < len(small) <= NAMED_IN_WORDS else []
+    small = shrunk.operations if shrunk is not None else []
     blocked = found.frontier
+    if blocked is not None and shrunk is not None:
+        blocked = shrunk.recorded.get(id(blocked), blocked)
+    named = list(small) if 0 < len(small) <= NAMED_IN_WORDS else []
     if blocked is not None and blocked not in named:
         named.append(blocked)
     sentences = []

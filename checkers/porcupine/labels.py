@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from porcupine.dependence import returned
 from porcupine.history import Operation
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model
 from porcupine.shrink import writers_by_token
@@ -64,12 +65,6 @@ class _Facts:
 
     def token(self, token: Hashable) -> str:
         return self.model.describe_token(token)
-
-
-def returned(operation: Operation) -> float:
-    if operation.is_ok and operation.return_time_ns is not None:
-        return operation.return_time_ns
-    return float("inf")
 
 
 def classify(

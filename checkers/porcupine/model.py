@@ -174,6 +174,11 @@ class LastWriter(Model[S]):
         """The token that must be there for it to happen as recorded; NOTHING (blind), or ANYTHING."""
         raise NotImplementedError
 
+    def weaker(self, operation: Operation) -> Operation | None:
+        """An ok operation that leaves the same behind and is accepted in more states: a plain write for a
+        compare-and-swap that succeeded. Lets explanations stay small; None when there is none."""
+        return None
+
     def token(self, state: S) -> Hashable:
         """The token that a state holds: what `reads` must name for an operation to be accepted there."""
         raise NotImplementedError

@@ -1,12 +1,14 @@
 """From a history that fails to a small one that still fails, without inventing a failure.
 
-Leaving operations out must never turn a good history into a bad one. These removals cannot:
+Leaving operations out must never turn a good history into a bad one. These steps cannot:
 
-1. Reads, and anything else that never changes the state: freely.
-2. Everything called after a moment T, if what was running at T is then taken as unknown (a prefix of a
+1. Reads, and anything else that never changes the state, may go freely.
+2. Everything called after a moment T may go, if what was running at T is then taken as unknown (a prefix of a
    linearizable history is linearizable).
-3. For models whose state is what the last write left: a write together with every operation that read its
-   token, and with every operation that depends on the state in a way that tokens do not name.
+3. For models whose state is what the last write left, a write may go together with every operation that may
+   have seen it (`porcupine.dependence`).
+4. An operation may be replaced by one that leaves the same behind and is accepted in more states
+   (`LastWriter.weaker`): a compare-and-swap that succeeded by a plain write.
 
 Every step is checked again by the search, and the result once more without its reductions.
 """
@@ -17,8 +19,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from porcupine.dependence import Dependence
 from porcupine.history import Operation, Outcome
-from porcupine.model import ANYTHING, NOTHING, LastWriter, Model
+from porcupine.model import NOTHING, LastWriter, Model
 from porcupine.problem import Reductions
 from porcupine.search import Budget, Clock, Verdict, search
 from porcupine.search import Outcome as Found
@@ -26,11 +29,14 @@ from porcupine.search import Outcome as Found
 
 @dataclass(slots=True)
 class Shrunk:
-    """`operations` still fail; `found` is the plain search's account of why."""
+    """`operations` are as recorded; `checked` are the same or weaker, and they fail; `found` says why."""
 
     operations: list[Operation]
+    checked: list[Operation]
     found: Found
     checks: int
+    recorded: dict[int, Operation]
+    """By the id() of a weaker operation: the one that it stands for."""
 
 
 class Shrinker:
@@ -48,21 +54,18 @@ class Shrinker:
         self.checks = 0
         self.clock = clock
         self.deadline = clock() + seconds if clock is not None and seconds is not None else None
-        self.original: dict[int, Operation] = {}  # id of a copy taken as unknown -> what was recorded
-        self._copies: list[Operation] = []  # keeps those ids from being used again
+        self.recorded: dict[int, Operation] = {}
+        self._copies: list[Operation] = []  # keeps their ids from being used again
 
     def shrink(self, found: Found) -> Shrunk | None:
         """None when nothing smaller than the whole could be confirmed within the bounds."""
-        kept = self._core(found) or self._prefix(found)
-        if kept is None:
-            return None
-        kept = self._minimise(kept)
-        final = [self.original.get(id(operation), operation) for operation in kept]
+        kept = self._minimise(self._core(found) or self._prefix(found))
         for reductions in (Reductions(tighten=False), Reductions()):
-            # A prefix taken as unknown is weaker than what was recorded: that fails all the more.
-            again = search(final, self.model, reductions, Budget(configurations=50_000))
+            model = self.model.for_part(kept)
+            again = search(kept, model, reductions, Budget(configurations=50_000))
             if again.verdict is Verdict.INVALID:
-                return Shrunk(final, again, self.checks)
+                operations = [self.recorded.get(id(operation), operation) for operation in kept]
+                return Shrunk(operations, kept, again, self.checks, self.recorded)
         return None
 
     def _fails(self, operations: Sequence[Operation]) -> bool:
@@ -71,7 +74,8 @@ class Shrinker:
         budget = Budget(configurations=20_000 + 4 * len(operations))
         if self.clock is not None and self.deadline is not None:
             budget = replace(budget, seconds=max(0.1, self.deadline - self.clock()))
-        return search(operations, self.model, budget=budget, clock=self.clock).verdict is Verdict.INVALID
+        model = self.model.for_part(operations)  # it may only know what these operations show
+        return search(operations, model, budget=budget, clock=self.clock).verdict is Verdict.INVALID
 
     def _may_go_on(self) -> bool:
         if self.deadline is not None and self.clock is not None and self.clock() >= self.deadline:
@@ -79,28 +83,40 @@ class Shrinker:
         return self.checks_left > 0
 
     def _core(self, found: Found) -> list[Operation] | None:
-        """The operations that the rules of `porcupine.tighten` named, with the writers that they need."""
-        if not found.contradiction or not isinstance(self.model, LastWriter):
+        """The operations that the rules of `porcupine.contradiction` named, and what they may have seen."""
+        model = self.model.for_part(self.operations)
+        if not found.contradiction or not isinstance(model, LastWriter):
             return None
-        writers = writers_by_token(self.operations, self.model)
-        core = {id(operation): operation for operation in found.contradiction}
-        work = list(core.values())
+        dependence = Dependence(self.operations, model)
+        core: dict[int, Operation] = {}
+        work = list(found.contradiction)
         while work:
-            token = self.model.reads(work.pop())
-            if token is ANYTHING:
-                return None
-            for writer in writers.get(token, ()):
-                if id(writer) not in core:
-                    core[id(writer)] = writer
-                    work.append(writer)
-        kept = [operation for operation in self.operations if id(operation) in core]
+            operation = work.pop()
+            if id(operation) in core:
+                continue
+            weaker = self._weaker(operation, model)
+            core[id(operation)] = weaker
+            if weaker is operation:
+                work.extend(dependence.sources(operation))
+        kept = [core[id(operation)] for operation in self.operations if id(operation) in core]
         return kept if self._fails(kept) else None
 
-    def _prefix(self, found: Found) -> list[Operation] | None:
+    def _weaker(self, operation: Operation, model: LastWriter[Any]) -> Operation:
+        if not operation.is_ok or model.writes(operation) is NOTHING or model.reads(operation) is NOTHING:
+            return operation
+        weaker = model.weaker(operation)
+        return operation if weaker is None else self._standing_for(weaker, operation)
+
+    def _standing_for(self, weaker: Operation, operation: Operation) -> Operation:
+        self.recorded[id(weaker)] = operation
+        self._copies.append(weaker)
+        return weaker
+
+    def _prefix(self, found: Found) -> list[Operation]:
         """The shortest prefix tried that fails. Narrowing may have used later reads, so it may be longer than
         what the search looked at."""
         if found.frontier is None or found.frontier.return_time_ns is None:
-            return None
+            return list(self.operations)
         calls = sorted(operation.call_time_ns for operation in self.operations)
         end = found.frontier.return_time_ns
         size = sum(1 for call in calls if call <= end)
@@ -125,9 +141,7 @@ class Shrinker:
                 if self.model.is_read(operation):
                     continue
                 weaker = replace(operation, outcome=Outcome.UNKNOWN, response=None)
-                self.original[id(weaker)] = operation
-                self._copies.append(weaker)
-                operation = weaker
+                operation = self._standing_for(weaker, operation)
             kept.append(operation)
         return kept
 
@@ -155,28 +169,18 @@ class Shrinker:
 
     def _without(self, kept: Sequence[Operation], chunk: Iterable[Operation]) -> list[Operation] | None:
         """`kept` without the chunk and all that must go with it; None when nothing may go."""
-        model = self.model
+        model = self.model.for_part(kept)
         if not isinstance(model, LastWriter):
             reads = {id(operation) for operation in chunk if model.is_read(operation)}
             return [operation for operation in kept if id(operation) not in reads] if reads else None
+        dependence = Dependence(kept, model)
         gone: set[int] = set()
-        readers: dict[Hashable, list[Operation]] = {}
-        for operation in kept:
-            readers.setdefault(model.reads(operation), []).append(operation)
         work = list(chunk)
-        first_write = True
         while work:
             operation = work.pop()
-            if id(operation) in gone:
-                continue
-            gone.add(id(operation))
-            token = model.writes(operation)
-            if token is NOTHING:
-                continue
-            work.extend(readers.get(token, ()))
-            if first_write:
-                first_write = False
-                work.extend(readers.get(ANYTHING, ()))
+            if id(operation) not in gone:
+                gone.add(id(operation))
+                work.extend(dependence.dependents(operation))
         return [operation for operation in kept if id(operation) not in gone]
 
 

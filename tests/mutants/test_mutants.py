@@ -40,7 +40,7 @@ def launcher(directory: Path, script: Path) -> Path:
 
 def gauntlet_run(target: str, faults: str, seed: int, out: Path) -> tuple[int, dict[str, object], str, float]:
     command = [
-        *(sys.executable, "-m", "gauntlet.harness.cli", "run"),
+        *(sys.executable, "-m", "gauntlet.harness", "run"),
         *("--target", target, "--faults", faults, "--seed", str(seed), "--out", str(out)),
         *("--toxiproxy", "embedded", "--duration", "20", "--rate", "250"),
     ]
@@ -60,8 +60,9 @@ def check_mutant(name: str, seed: int, directory: Path) -> None:
     assert status == 1, f"{name} with seed {seed} was not caught: exit {status}"
     assert results["verdict"] == "invalid"
     assert took < LIMIT
-    explained = [check for check in results["checks"] if check["verdict"] == "invalid"]  # type: ignore[attr-defined]
-    assert any(check["explanation"]["operations"] for check in explained), "no operation is named"
+    explanation = results["explanation"]
+    assert isinstance(explanation, dict)
+    assert len(explanation["operations"]) in (2, 3), explanation
     assert (out / "report.html").stat().st_size > 10_000
     shutil.rmtree(out)
 
@@ -80,7 +81,7 @@ def test_a_mutant_is_caught(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.chaos
 def test_the_control_passes(tmp_path: Path) -> None:
-    check_control("default", SEEDS[0], tmp_path)
+    check_control("all", SEEDS[0], tmp_path)
 
 
 @pytest.mark.campaign
@@ -100,4 +101,4 @@ def test_the_node_passes_what_the_mutants_fail(faults: str, seed: int, tmp_path:
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", CONTROL_SEEDS)
 def test_the_control_passes_twenty_seeds(seed: int, tmp_path: Path) -> None:
-    check_control("default", seed, tmp_path)
+    check_control("all", seed, tmp_path)

@@ -19,6 +19,7 @@ expected revision was seen to stand for.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from gauntlet.checkers.records import Answer, Call, answer_of
@@ -81,6 +82,14 @@ class _KeyModel(LastWriter[Key]):
         key = operation.call[1] if isinstance(operation.call, tuple) else ""
         arguments = {"put": f", {value!r}", "cas": f", mod_revision {expected} -> {value!r}"}.get(op, "")
         return f"{op}({key}{arguments}) -> {describe_answer(op, operation)}"
+
+    def weaker(self, operation: Operation) -> Operation | None:
+        """A put of the same; of no value for a delete."""
+        call = operation.call
+        if not isinstance(call, Call) or call.op == "put" or not effective(operation):
+            return None
+        revision = answer_of(operation).revision
+        return replace(operation, call=Call("put", call.key, call.value), response=Answer(revision))
 
     def is_read(self, operation: Operation) -> bool:
         op, _, _ = parts_of(operation)
@@ -212,7 +221,7 @@ class Revisions(_KeyModel):
             return ABSENT if op == "delete" else self.learned.get(value or "", _UNSEEN_TOKEN)
         if not effective(operation):
             return NOTHING
-        return ABSENT if op == "delete" else answer_of(operation).revision
+        return ABSENT if value is None else answer_of(operation).revision
 
     def reads(self, operation: Operation) -> Hashable:
         op, _, expected = parts_of(operation)

@@ -7,6 +7,7 @@ A compare-and-swap of unknown outcome can only have changed anything where the e
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 from porcupine.history import Operation
 from porcupine.model import ANYTHING, Rejected
@@ -46,3 +47,9 @@ class CasRegister(Register):
                 wanted: Hashable = expected
                 return wanted if operation.is_unknown or operation.response else ANYTHING
         return super().reads(operation)
+
+    def weaker(self, operation: Operation) -> Operation | None:
+        match operation.call:
+            case ("cas", _, value) if operation.response:
+                return replace(operation, call=("write", value), response=None)
+        return None

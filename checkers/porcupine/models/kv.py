@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Mapping, Sequence
 
 from porcupine.history import Operation, Outcome
-from porcupine.model import NOTHING, LastWriter, Model, Rejected
+from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, Rejected
 
 
 class Kv(Model[str]):
@@ -38,7 +38,7 @@ class Kv(Model[str]):
         return by_key(operations)
 
     def for_part(self, operations: Sequence[Operation]) -> Model[str]:
-        """When every written value is its own, what was read tells where each append stood."""
+        """Where what was read comes apart in only one way, it tells where each append stood."""
         return KvSeen.learn(operations) or self
 
     def is_read(self, operation: Operation) -> bool:
@@ -46,42 +46,40 @@ class Kv(Model[str]):
 
 
 class KvSeen(LastWriter[str]):
-    """One key whose written values are all different and none the beginning of another.
+    """One key of which no written value is the beginning of another, so that what was read comes apart in
+    only one way. Two things follow.
 
-    Then a value that was read comes apart in only one way, and each part of it says what stood before that put
-    or append when it took effect: an append is a compare-and-swap whose expectation the reads reveal. What no
-    read contains left nothing that anybody saw until the next put: one state stands for all of those.
+    A value that no read begins with was seen by nobody until the next put: one state stands for all those.
+    And where only one operation wrote a part, the reads tell what stood before it: such an append is a
+    compare-and-swap whose expectation is revealed, and most orders need not be tried.
     """
 
     name = "kv"
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self.places = places  # a written value -> what stood before it
+    def __init__(self, known: frozenset[str], places: Mapping[str, str], repeated: frozenset[str]) -> None:
+        self.known = known  # every beginning of a value that was read, cut between its parts
+        self.places = places  # a value that one operation wrote and that was read -> what stood before it
+        self.repeated = repeated  # values that several operations wrote
+        self._blurred = frozenset(start for start in known if any(map(start.endswith, repeated)))
 
     @classmethod
     def learn(cls, operations: Sequence[Operation]) -> KvSeen | None:
-        """None when the written values do not have the two properties."""
-        written = sorted(
-            operation.call[2]
-            for operation in operations
-            if operation.outcome is not Outcome.FAILED
-            and isinstance(operation.call, tuple)
-            and operation.call[0] in ("put", "append")
-        )
-        if "" in written or any(after.startswith(before) for before, after in itertools.pairwise(written)):
+        """None when some written value is the beginning of another."""
+        writers: dict[str, list[str]] = {}
+        for operation in operations:
+            match operation.call:
+                case ("put" | "append" as name, _, str(value)) if operation.outcome is not Outcome.FAILED:
+                    writers.setdefault(value, []).append(name)
+        values = sorted(writers)
+        if "" in writers or any(after.startswith(before) for before, after in itertools.pairwise(values)):
             return None
-        puts = {
-            operation.call[2]
-            for operation in operations
-            if isinstance(operation.call, tuple) and operation.call[0] == "put"
-        }
-        places: dict[str, str] = {}
-        known = {""}  # beginnings that have been taken apart
+        known, places = {""}, dict[str, str]()
         for operation in operations:
             text = operation.response
             if operation.is_ok and _name(operation) == "get" and isinstance(text, str):
-                _take_apart(text, written, puts, places, known)
-        return cls(places)
+                _take_apart(text, values, writers, places, known)
+        repeated = frozenset(value for value, names in writers.items() if len(names) > 1)
+        return cls(frozenset(known), places, repeated)
 
     def init(self) -> str:
         return ""
@@ -93,21 +91,18 @@ class KvSeen(LastWriter[str]):
                     return state
                 return Rejected("the key holds another value", _show(state), operation.response)
             case ("put", _, str(value)):
-                return value if value in self.places else UNSEEN
+                return value if value in self.known else UNSEEN
             case ("append", _, str(value)):
                 before = self.places.get(value)
-                if before is None:
-                    return UNSEEN
-                if before == state:
-                    return state + value
-                return Rejected(
-                    "by what was read later, it was appended to another value", before, _show(state)
-                )
+                if before is not None and before != state:
+                    reason = "by what was read later, it was appended to another value"
+                    return Rejected(reason, before, _show(state))
+                return state + value if state + value in self.known else UNSEEN
         raise ValueError(f"not an operation of a map: {operation.call!r}")
 
     def identity(self, operation: Operation) -> Hashable:
         match operation.call:
-            case (str(name), _, str(value)) if value not in self.places:
+            case (str(name), _, str(value)) if value not in self.places and value not in self.repeated:
                 return name, UNSEEN, operation.outcome
         return super().identity(operation)
 
@@ -120,16 +115,24 @@ class KvSeen(LastWriter[str]):
     def writes(self, operation: Operation) -> Hashable:
         match operation.call:
             case ("put" | "append", _, str(value)):
+                if value in self.repeated:
+                    return "one of several", value
                 return self.places[value] + value if value in self.places else UNSEEN
         return NOTHING
 
     def reads(self, operation: Operation) -> Hashable:
         match operation.call:
             case ("get", _) if operation.is_ok:
-                return operation.response
+                return self._named(operation.response)
             case ("append", _, str(value)) if value in self.places:
-                return self.places[value]
+                return self._named(self.places[value])
+            case ("append", _, str(value)) if value in self.repeated:
+                return ANYTHING
         return NOTHING
+
+    def _named(self, state: Hashable) -> Hashable:
+        """What stands there after a write that several operations made is nobody's token."""
+        return ANYTHING if state in self._blurred else state
 
 
 UNSEEN = "\0(a value that nobody read)"
@@ -144,18 +147,22 @@ def _name(operation: Operation) -> object:
 
 
 def _take_apart(
-    text: str, written: Sequence[str], puts: set[str], places: dict[str, str], known: set[str]
+    text: str,
+    values: Sequence[str],
+    writers: Mapping[str, Sequence[str]],
+    places: dict[str, str],
+    known: set[str],
 ) -> None:
     """Note what stood before each part of a value that was read; stop at a part that cannot stand there."""
-    if text in known:
-        return
     position = _known_length(text, known)
     while position < len(text):
-        index = bisect_right(written, text[position:]) - 1
-        if index < 0 or not text.startswith(written[index], position):
+        index = bisect_right(values, text[position:]) - 1
+        if index < 0 or not text.startswith(values[index], position):
             return
-        part, before = written[index], text[:position]
-        if (part in puts and position > 0) or places.setdefault(part, before) != before:
+        part, before = values[index], text[:position]
+        if position > 0 and "append" not in writers[part]:
+            return
+        if len(writers[part]) == 1 and places.setdefault(part, before) != before:
             return
         position += len(part)
         known.add(text[:position])

@@ -28,13 +28,17 @@ def conformance(
         str | None, typer.Option(help="A second target: the same requests go to both, answers are compared.")
     ] = None,
     area: Annotated[list[str] | None, typer.Option(help=f"Only this area: {', '.join(AREAS)}.")] = None,
-    case: Annotated[list[str] | None, typer.Option(help="Only cases of this name; * and ? stand for any.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="Only cases of this name; * and ? stand for any.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the results to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     random: Annotated[
         int | None, typer.Option(help="Instead of cases: about so many random steps on both targets.", min=1)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of names and of random steps; drawn when not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of names and of random steps; drawn when not given.")
+    ] = None,
     toxiproxy: Annotated[str, typer.Option(help="auto, real, embedded or http://HOST:PORT.")] = "auto",
     list_cases: Annotated[bool, typer.Option("--list", help="Print the cases and exit.")] = False,
 ) -> int:

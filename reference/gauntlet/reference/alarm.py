@@ -46,4 +46,4 @@ class Alarms:
         return [self._active[key] for key in sorted(self._active) if alarm in (pb.NONE, key[0])]
 
     def active(self, alarm: int) -> bool:
-        return any(kind == alarm for kind, _ in self._active)
+        return bool(self._active) and any(kind == alarm for kind, _ in self._active)

@@ -130,16 +130,17 @@ class StateMachine:
     def apply(self, index: int, term: int, request: pb.InternalRaftRequest, now: float) -> Applied:
         """Applies one request; `now` is this member's monotonic clock in seconds."""
         self._advance(index, term)
-        name = next((field.name for field, _ in request.ListFields() if field.name in self._handlers), "")
-        handler = self._handlers.get(name)
-        if handler is None:
+        handlers = self._handlers
+        fields = ((descriptor.name, body) for descriptor, body in request.ListFields())
+        name, body = next((field for field in fields if field[0] in handlers), ("", None))
+        if not name:
             return Applied(error=UNKNOWN_REQUEST)
         if self.alarms.active(pb.CORRUPT) and name in _REFUSED_WHEN_CORRUPT:
             return Applied(error=errors.CORRUPT)
         if self.auth.enabled and (refusal := self._forbidden(name, request)) is not None:
             return Applied(error=refusal)
         try:
-            return handler(getattr(request, name), now)
+            return handlers[name](body, now)
         except RpcError as error:
             return Applied(error=error)
 

@@ -177,7 +177,8 @@ class AuthRequests:
         index = self._applied_index()
         if index <= self.replay_until:
             raise errors.AUTH_FAILED.fresh()
-        token = self._store.authenticate(request.name, request.simple_token, index, now)
+        # Upstream takes the index before it moves on to this entry; members of both must make the same token.
+        token = self._store.authenticate(request.name, request.simple_token, index - 1, now)
         return pb.AuthenticateResponse(token=token)
 
     def _user_add(self, request: pb.AuthUserAddRequest, now: float) -> pb.AuthUserAddResponse:

@@ -99,18 +99,22 @@ class _Bucket:
     from the middle of a list would move the rest.
     """
 
-    __slots__ = ("order", "pairs", "size", "stale")
+    __slots__ = ("order", "pairs", "stale")
 
     def __init__(self, pairs: dict[bytes, bytes] | None = None) -> None:
         self.pairs: dict[bytes, bytes] = {} if pairs is None else pairs
         self.order = sorted(self.pairs)
         self.stale = 0
-        self.size = sum(len(key) + len(value) + _ENTRY_OVERHEAD for key, value in self.pairs.items())
 
-    def put(self, key: bytes, value: bytes) -> None:
+    @property
+    def size(self) -> int:
+        return sum(len(key) + len(value) + _ENTRY_OVERHEAD for key, value in self.pairs.items())
+
+    def put(self, key: bytes, value: bytes) -> int:
+        """Returns by how much the size has grown; so does `delete`, with a number that is not positive."""
         old = self.pairs.get(key)
         if old is not None:
-            self.size += len(value) - len(old)
+            grown = len(value) - len(old)
         else:
             order = self.order
             if not order or key > order[-1]:
@@ -121,17 +125,18 @@ class _Bucket:
                     self.stale -= 1
                 else:
                     order.insert(at, key)
-            self.size += len(key) + len(value) + _ENTRY_OVERHEAD
+            grown = len(key) + len(value) + _ENTRY_OVERHEAD
         self.pairs[key] = value
+        return grown
 
-    def delete(self, key: bytes) -> None:
+    def delete(self, key: bytes) -> int:
         old = self.pairs.pop(key, None)
         if old is None:
-            return
-        self.size -= len(key) + len(old) + _ENTRY_OVERHEAD
+            return 0
         self.stale += 1
         if self.stale > 64 and self.stale > len(self.pairs):
             self.defragment()
+        return -(len(key) + len(old) + _ENTRY_OVERHEAD)
 
     def defragment(self) -> None:
         self.order = [key for key in self.order if key in self.pairs]
@@ -161,12 +166,13 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self._buckets = {name: _Bucket() for name in BUCKETS}
+        self._size = 0
 
     def put(self, bucket: str, key: bytes, value: bytes) -> None:
-        self._buckets[bucket].put(key, value)
+        self._size += self._buckets[bucket].put(key, value)
 
     def delete(self, bucket: str, key: bytes) -> None:
-        self._buckets[bucket].delete(key)
+        self._size += self._buckets[bucket].delete(key)
 
     def get(self, bucket: str, key: bytes) -> bytes | None:
         return self._buckets[bucket].pairs.get(key)
@@ -178,7 +184,7 @@ class MemoryBackend:
         return len(self._buckets[bucket].pairs)
 
     def size(self) -> int:
-        return sum(bucket.size for bucket in self._buckets.values())
+        return self._size
 
     def defragment(self) -> None:
         for bucket in self._buckets.values():
@@ -194,6 +200,7 @@ class MemoryBackend:
     def load(self, chunks: Iterable[bytes]) -> None:
         frozen = parse(chunks)
         self._buckets = {name: _Bucket(frozen.buckets.get(name)) for name in BUCKETS}
+        self._size = sum(bucket.size for bucket in self._buckets.values())
 
 
 _MAGIC = b"gauntlet-store-1"

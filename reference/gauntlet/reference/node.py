@@ -150,6 +150,7 @@ class Node:
         self._queue: list[bytes] = []
         self._waiting: dict[int, Waiting] = {}
         self._deadlines: deque[tuple[float, int]] = deque()
+        self._request_timeout = config.request_timeout
         self._reads = ReadIndexes(raft.read_index, next_id, config.request_timeout)
         self._applied_waiters: list[tuple[int, Release]] = []
         self._written: Ready | None = None
@@ -381,7 +382,7 @@ class Node:
     def _expect(self, request_id: int, answer: Answer) -> None:
         now = self._clock()
         self._waiting[request_id] = Waiting(answer, now)
-        self._deadlines.append((now + self.config.request_timeout, request_id))
+        self._deadlines.append((now + self._request_timeout, request_id))
 
     def _flush(self) -> None:
         """Proposes what has queued up, in one message; it waits while nobody leads or leadership moves."""

@@ -44,6 +44,8 @@ PATHS = (
     "//health",
     "/./health",
     "/x/../health",
+    "/x/../health/?a=b&c=%20d",
+    "/a%20b//<c>/",
     "/Health",
     *(f"/{page}" for page in ("livez", "readyz")),
     *(f"/{page}/" for page in ("livez", "readyz")),
@@ -65,11 +67,10 @@ PATHS = (
     "/livez/serializable_read/",
     "/",
     "/nothing",
-    "/%zz",
     "/version?a;b",
     "*",
 )
-METHODS = ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", "PATCH")
+METHODS = ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 SOME_PATHS = ("/version", "/health", "/livez", "/readyz/data_corruption", "/nothing", "/")
 
 
@@ -136,23 +137,23 @@ def test_pages(start_both: Callable[[int], tuple[Any, Any]]) -> None:
     theirs, ours = (cluster.endpoints[0] for cluster in start_both(1))
     found = differences(theirs, ours, (("GET", path) for path in PATHS))
     found += differences(theirs, ours, ((method, path) for method in METHODS for path in SOME_PATHS))
+    found += differences(theirs, ours, iter([("GET", "//health?a=b#c"), ("POST", "//health?a=b#c")]))
     crossing = ("Origin: http://elsewhere", "Access-Control-Request-Method: POST")
     found += differences(theirs, ours, ((m, p, *crossing) for m in ("GET", "OPTIONS") for p in SOME_PATHS))
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("kinds", [[pb.NOSPACE], [pb.CORRUPT], [pb.NOSPACE, pb.CORRUPT]])
-def test_pages_with_an_alarm(start_both: Callable[[int], tuple[Any, Any]], kinds: list[Any]) -> None:
+@pytest.mark.parametrize("kind", [pb.NOSPACE, pb.CORRUPT])
+def test_pages_with_an_alarm(start_both: Callable[[int], tuple[Any, Any]], kind: int) -> None:
     theirs, ours = (cluster.endpoints[0] for cluster in start_both(1))
     for endpoint in (theirs, ours):
-        for kind in kinds:
-            set_alarm(endpoint, pb.AlarmRequest.ACTIVATE, kind)
+        set_alarm(endpoint, pb.AlarmRequest.ACTIVATE, kind)
     asked = [("GET", path) for path in PATHS]
     failing = [path for path in PATHS if ask(theirs, "GET", path)[0] == "HTTP/1.1 503 Service Unavailable"]
     assert failing
     found = differences(theirs, ours, iter(asked))
     for endpoint in (theirs, ours):
-        set_alarm(endpoint, pb.AlarmRequest.DEACTIVATE, kinds[0])
+        set_alarm(endpoint, pb.AlarmRequest.DEACTIVATE, kind)
     found += differences(theirs, ours, iter(asked))
     assert not found, "\n".join(found)
 

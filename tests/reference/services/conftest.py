@@ -167,6 +167,7 @@ class Process:
         self.client_port, self.peer_port = free_port(), free_port()
         self.flags = flags
         self.command = command
+        self.scheme = "http"
         self.child: subprocess.Popen[bytes] | None = None
         self.log = directory / f"{name}.log"
 
@@ -175,7 +176,7 @@ class Process:
         return f"http://127.0.0.1:{self.peer_port}"
 
     def start(self, cluster: str | None = None, *more: str) -> None:
-        url = f"http://127.0.0.1:{self.client_port}"
+        url = f"{self.scheme}://127.0.0.1:{self.client_port}"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ETCD_")}
         arguments = [
             f"--name={self.name}",

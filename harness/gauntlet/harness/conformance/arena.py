@@ -122,5 +122,3 @@ async def clean_auth(client: EtcdClient) -> None:
     roles = await client.call("/etcdserverpb.Auth/RoleList", pb.AuthRoleListRequest())
     for role in getattr(roles, "roles", ()):
         await client.call("/etcdserverpb.Auth/RoleDelete", pb.AuthRoleDeleteRequest(role=role))
-
-

@@ -36,7 +36,9 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def conformance_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def conformance_bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
     chosen = request.config.getoption("--gauntlet-target", "reference")
     spec = os.environ.get("GAUNTLET_TARGET", "reference") if chosen == "reference" else chosen
     toxiproxy = request.config.getoption("--gauntlet-toxiproxy", "auto")

@@ -27,7 +27,18 @@ def _known(case: str, first: str, until: str, where: str, why: str) -> Known:
     return Known(case, parse_version(first), parse_version(until), where, why)
 
 
-KNOWN: tuple[Known, ...] = ()
+_SORT = "https://github.com/etcd-io/etcd/issues/13554"
+
+KNOWN: tuple[Known, ...] = (
+    _known("errors.range_with_an_unknown_order", "3.4", "3.6", _SORT, "sort options were not checked"),
+    _known(
+        "errors.range_with_an_unknown_sort_target",
+        "3.4",
+        "3.6",
+        _SORT,
+        "an unknown sort target took the member down",
+    ),
+)
 
 
 def known(case: str, version: Version) -> Known | None:

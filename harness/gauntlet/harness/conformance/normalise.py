@@ -2,13 +2,13 @@
 
 What is replaced, and by what:
 - revisions above the one at the start of the case: `base+n`; those at or below it: `base-n`; 0 stays 0
-- cluster and member ids of headers, raft terms and indexes, sizes, hashes, tokens, versions, snapshot bytes: `*`
-  (an absent value stays absent, so that a forgotten field is a difference)
-- leases that the server named: `lease#1`, `lease#2` ... in the order of their grants; also inside keys, where
-  locks and elections write them in hexadecimal
+- cluster and member ids of headers, raft terms and indexes, sizes, hashes, tokens, versions, bytes of
+  snapshots: `*` (an absent value stays absent, so that a forgotten field is a difference)
+- leases that the server named: `lease#1`, `lease#2` ... in the order of their grants; also inside keys,
+  where locks and elections write them in hexadecimal
 - member ids where they are data: `member#1` ... in the order of their appearance; addresses: `ADDRESS`
 - the time that is left of a lease: `granted` while it is within 2 s of what was granted
-- JSON: numbers in strings are numbers, and fields with their zero value are left out (3.6 writes them, 3.7 not)
+- JSON: numbers in strings are numbers; fields with their zero value are left out (3.6 writes them, 3.7 not)
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 _VOLATILE = frozenset(
-    "cluster_id raft_term raftTerm raftIndex raftAppliedIndex dbSize dbSizeInUse token hash blob "
-    "remaining_bytes storageVersion etcdserver etcdcluster storage".split()
+    (
+        *("cluster_id", "raft_term", "raftTerm", "raftIndex", "raftAppliedIndex"),
+        *("dbSize", "dbSizeInUse", "token", "hash", "blob", "remaining_bytes"),
+        *("storageVersion", "etcdserver", "etcdcluster", "storage"),
+    )
 )
 _REVISIONS = frozenset(
-    "revision create_revision mod_revision compact_revision hash_revision start_revision "
-    "min_mod_revision max_mod_revision min_create_revision max_create_revision".split()
+    (
+        *("revision", "create_revision", "mod_revision", "compact_revision", "hash_revision"),
+        *("start_revision", "min_mod_revision", "max_mod_revision"),
+        *("min_create_revision", "max_create_revision"),
+    )
 )
 _MEMBERS = frozenset(("member_id", "memberID", "leader", "targetID"))
 _ADDRESS = re.compile(r"\b(?:127\.0\.0\.1|localhost|\[::1\]):\d+")
-_PORTS = re.compile(r"memberID:\d+")
+_MEMBER_TEXT = re.compile(r"memberID:\d+")
 _LEFT = 2  # seconds
 _OLDEST = 10_000  # a revision further below the base than this was never a revision of this cluster
 
@@ -129,7 +135,7 @@ class Normaliser:
         return repr(value) if len(value) <= 200 else f"{value[:40]!r}... ({len(value)} bytes)"
 
     def _text(self, text: str) -> str:
-        return _PORTS.sub("memberID:*", _ADDRESS.sub("ADDRESS", text))
+        return _MEMBER_TEXT.sub("memberID:*", _ADDRESS.sub("ADDRESS", text))
 
     # ---- HTTP ----
 

@@ -13,14 +13,16 @@ from gauntlet.harness.conformance.runner import Outcome, Result, Status
 _COLUMNS = tuple(Status)
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c2024 }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
+  padding: 0 1rem; color: #1c2024 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #d8dde3; vertical-align: top }
 td.n { text-align: right }
 tr.fail td:nth-child(2), tr.different td:nth-child(2) { color: #b3261e; font-weight: 600 }
 tr.pass td:nth-child(2) { color: #1b7f3b }
 code { overflow-wrap: anywhere }
-@media (prefers-color-scheme: dark) { body { background: #16191d; color: #e4e7eb } th, td { border-color: #343a42 } }
+@media (prefers-color-scheme: dark) {
+  body { background: #16191d; color: #e4e7eb } th, td { border-color: #343a42 } }
 """
 
 
@@ -106,7 +108,9 @@ def as_html(outcome: Outcome) -> str:
     title = html.escape(f"Conformance of {outcome.target}")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
     )
 
 

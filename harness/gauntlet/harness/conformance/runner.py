@@ -23,7 +23,7 @@ from gauntlet.harness.targets.base import TargetError
 
 
 class Status(Enum):
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - the word for success
     FAIL = "fail"
     DIFFERENT = "different"  # only with --against
     NOT_OFFERED = "not offered"
@@ -77,7 +77,7 @@ def prefix_of(case: Case, nonce: str) -> bytes:
 
 
 def lease_base_of(case: Case, nonce: str) -> int:
-    """Room for a million ids that no other case uses (up to a collision of 31 bits), far below the server's."""
+    """Room for a million ids that no other case uses, far below those that a server chooses."""
     return (zlib.crc32(f"{nonce}{case.name}".encode()) >> 1) * 1_000_000
 
 
@@ -156,7 +156,9 @@ def compare(case: Case, one: Result, other: Result, names: Sequence[str]) -> Res
                 detail = f"exchange {number}: {text}"
                 return Result(case, Status.KNOWN if bug else Status.DIFFERENT, detail, seconds)
     if one.status is not other.status:
-        text = "; ".join(f"{name}: {r.status.value} {r.detail}" for name, r in zip(names, (one, other), strict=True))
+        text = "; ".join(
+            f"{name}: {r.status.value} {r.detail}" for name, r in zip(names, (one, other), strict=True)
+        )
         bug = Status.KNOWN in (one.status, other.status)
         return Result(case, Status.KNOWN if bug else Status.DIFFERENT, text, seconds)
     return Result(case, one.status, one.detail, seconds, one.record)

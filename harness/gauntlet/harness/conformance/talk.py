@@ -32,6 +32,11 @@ for _path, _method in services.items():
     _PATHS.setdefault(_method.request, _path)
 
 
+def path_of(request: Message) -> str:
+    """The method that takes this request; where several do, the unary one that came first."""
+    return _PATHS[type(request)]
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request and what became of it, both normalised."""
@@ -87,9 +92,11 @@ class Talk:
 
     # ---- any request ----
 
-    async def call(self, request: Message, path: str = "", via: str = "", timeout: float | None = None) -> Any:
+    async def call(
+        self, request: Message, path: str = "", via: str = "", timeout: float | None = None
+    ) -> Any:
         """The answer; RpcError when there is none. Any, because its type follows from the request's value."""
-        path = path or _PATHS[type(request)]
+        path = path or path_of(request)
         asked = self.names.message(request)
         try:
             answer: Any = await self.client(via).call(path, request, timeout=timeout)
@@ -177,6 +184,14 @@ class Talk:
         """The store's revision now."""
         answer = await self.client().range(pb.RangeRequest(key=b"\0", count_only=True))
         return answer.header.revision
+
+    async def until_keys(self, count: int) -> None:
+        """So many keys lie below the case's prefix; for what others do in their own time."""
+        while True:
+            answer = await self.client().range(self.all(count_only=True))
+            if answer.count == count:
+                return
+            await asyncio.sleep(0.01)
 
     # ---- streams ----
 
@@ -295,7 +310,9 @@ class Watcher:
         await self.channel.send(pb.WatchRequest(create_request=request))
         self.created = await self.answer()
         if not self.created.created:
-            raise Mismatch("first answer", "one that says created", self.channel.talk.names.outcome(self.created))
+            raise Mismatch(
+                "first answer", "one that says created", self.channel.talk.names.outcome(self.created)
+            )
         self.id = self.created.watch_id
         return self.created
 

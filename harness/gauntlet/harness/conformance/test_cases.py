@@ -1,4 +1,4 @@
-"""Every case as a test. A case that the target's version does not offer is skipped, with the version it needs."""
+"""Every case as a test; what the target's version does not offer is skipped, with the version it needs."""
 
 from __future__ import annotations
 

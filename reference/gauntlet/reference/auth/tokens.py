@@ -2,8 +2,9 @@
 
 Simple tokens, rules (etcd 3.7.1):
 
-- A token is a random prefix, a dot, and the index of the log entry that made it. It is made when that entry
-  is applied, so every member knows it; a member asked too early waits for the index.
+- A token is a random prefix, a dot, and the index of the entry before the one that made it. It is made when
+  that is applied, so every member knows it; a member that has not applied up to the index waits before it
+  judges.
 - It lives for a time after its last use on this member (`--auth-token-ttl`); the clocks of the members are
   not compared.
 - Deleting a user or changing the password ends the user's tokens; switching authentication off ends all.

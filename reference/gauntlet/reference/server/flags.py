@@ -53,7 +53,6 @@ _STRINGS = """
     log-level info
     log-format json
     listen-client-http-urls
-    discovery-fallback exit
     cert-file
     key-file
     client-cert-file
@@ -106,7 +105,6 @@ _BOOLEANS = """
     unsafe-no-fsync false
     version false
     help false
-    socket-reuse-port false
     socket-reuse-address false
     client-cert-auth false
     auto-tls false
@@ -138,6 +136,7 @@ _OTHER_STRINGS = """
     discovery-password
     discovery-srv
     discovery-srv-name
+    discovery-fallback exit
     distributed-tracing-address localhost:4317
     distributed-tracing-service-name etcd
     distributed-tracing-instance-id
@@ -148,6 +147,7 @@ _OTHER_INTEGERS = """
     distributed-tracing-sampling-rate 0
 """
 _OTHER_BOOLEANS = """
+    socket-reuse-port false
     discovery-insecure-transport true
     discovery-insecure-skip-tls-verify false
     enable-pprof false
@@ -191,6 +191,7 @@ REASONS: Final[dict[str, str]] = {
     **{name: _TRACING for name in FLAGS if name.startswith("distributed-tracing")},
     **{name: _DISCOVERY for name in FLAGS if name.startswith("discovery-")},
     "enable-distributed-tracing": _TRACING,
+    "socket-reuse-port": "a port belongs to one member, the listener does not share it",
     "enable-pprof": "pprof profiles Go programs",
     "backend-bbolt-freelist-type": _NO_BBOLT,
     "backend-batch-limit": _NO_BBOLT,

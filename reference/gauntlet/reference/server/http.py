@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Callable, Mapping
+from html import escape
+from urllib.parse import quote
 
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
@@ -17,6 +20,8 @@ Check = Callable[[Report], None]
 
 
 _NO_SNIFF = [("X-Content-Type-Options", "nosniff")]
+# What Go leaves as it is in a path.
+_PLAIN = "/$&+,:;=@!*'()~"
 
 
 def health_pages(node: Node, tally: Tally) -> dict[str, HttpHandler]:
@@ -24,9 +29,9 @@ def health_pages(node: Node, tally: Tally) -> dict[str, HttpHandler]:
     pages = Pages(node, tally)
     routes: dict[str, HttpHandler] = {"/health": pages.health}
     for root, names in (("livez", LIVE), ("readyz", READY)):
-        routes[f"/{root}"] = pages.checks(root, names)
+        routes[f"/{root}"] = pages.checks(root, names, "exclude")
         for name in names:
-            routes[f"/{root}/{name}"] = pages.checks(root, (name,))
+            routes[f"/{root}/{name}"] = pages.checks(root, (name,), None)
     return routes
 
 
@@ -43,22 +48,47 @@ def client_pages(
 
 
 def pages_handler(routes: Mapping[str, HttpHandler]) -> HttpHandler:
-    """Unknown paths get Go's 404. /metrics and /debug/vars answer any method, as Go's handlers do."""
+    """Unknown paths get Go's 404, paths with empty or dotted parts its redirect to the path without.
+    /metrics and /debug/vars answer any method, as Go's handlers do."""
 
     def handle(request: HttpRequest, responder: HttpResponder) -> None:
-        page = routes.get(request.path)
+        path = request.path
+        page = routes.get(path)
         if page is None:
-            responder.send(404, b"404 page not found\n", headers=_NO_SNIFF)
-        elif request.method != "GET" and request.path not in ("/metrics", "/debug/vars"):
-            responder.start(
-                405, [("Allow", "GET"), ("Content-Type", "text/plain; charset=utf-8")], content_length=19
-            )
-            responder.write(b"Method Not Allowed\n")
-            responder.end()
+            _send_elsewhere(request, responder)
+        elif request.method != "GET" and path not in ("/metrics", "/debug/vars"):
+            responder.send(405, b"Method Not Allowed\n", headers=[("Allow", "GET"), *_NO_SNIFF])
         else:
             page(request, responder)
 
     return handle
+
+
+def _send_elsewhere(request: HttpRequest, responder: HttpResponder) -> None:
+    """The answer where there is no page."""
+    if request.target == "*":
+        responder.start(400, content_length=0)
+        responder.end()
+        return
+    if clean_path(request.path) == request.path:
+        responder.send(404, b"404 page not found\n", headers=_NO_SNIFF)
+        return
+    raw, mark, query = request.target.partition("?")
+    escaped = raw if quote(raw, safe=_PLAIN + "%[]") == raw else quote(request.path, safe=_PLAIN)
+    # Go cleans the path in its escaped form, and then escapes the escapes.
+    location = quote(clean_path(escaped), safe=_PLAIN) + mark + query
+    if request.method in ("GET", "HEAD"):
+        body = f'<a href="{escape(location)}">Temporary Redirect</a>.\n\n'.encode()
+        responder.send(307, body, "text/html; charset=utf-8", [("Location", location)])
+    else:
+        responder.start(307, [("Location", location)], content_length=0)
+        responder.end()
+
+
+def clean_path(path: str) -> str:
+    """The path with its `.`, `..` and empty parts resolved; a slash at the end stays."""
+    clean = posixpath.normpath("/" + path.lstrip("/"))
+    return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
 LIVE = ("serializable_read",)
@@ -111,11 +141,12 @@ class Pages:
         else:
             self._node.read(lambda error: report(f"RANGE ERROR:{error.message}" if error else ""))
 
-    def checks(self, kind: str, names: tuple[str, ...]) -> Callable[[HttpRequest, HttpResponder], None]:
-        """A page that runs `names` and lists each with its outcome, as Kubernetes probes expect it."""
+    def checks(self, kind: str, names: tuple[str, ...], exclude: str | None) -> HttpHandler:
+        """A page that runs `names` and lists each with its outcome, as Kubernetes probes expect it; `exclude`
+        is the field of the query that leaves some out."""
 
         def page(request: HttpRequest, responder: HttpResponder) -> None:
-            excluded = set(request.query.get("exclude", []))
+            excluded = set(request.query.get(exclude, [])) if exclude else set()
             wanted = [name for name in names if name not in excluded]
             reasons: dict[str, str] = {}
 

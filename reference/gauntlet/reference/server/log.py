@@ -62,6 +62,12 @@ class Logger:
             file.write(line + "\n")
             file.flush()
 
+    def close(self) -> None:
+        """Closes the files; stderr and stdout stay open."""
+        for file in self._files:
+            if file not in (sys.stderr, sys.stdout):
+                file.close()
+
 
 def _open(output: str, rotation: LogRotation | None) -> TextIO | RotatingFile:
     if output in ("default", "stderr"):

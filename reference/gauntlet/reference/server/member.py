@@ -80,6 +80,7 @@ class Member:
         self._leaving = False
         self._turn_scheduled = False
         self._tick_handle: asyncio.TimerHandle | None = None
+        self._last_tick = self._loop.time()
         self._tls = contexts or Contexts(config)
         boot = bootstrap(config, existing)
         self.restarted = boot.restarted
@@ -260,6 +261,10 @@ class Member:
     def _tick(self) -> None:
         if self._ended:
             return
+        now = self._loop.time()
+        if self.node.is_leader and now - self._last_tick > 2 * self.config.tick_seconds:
+            self._tally.late_heartbeats += 1
+        self._last_tick = now
         self._tick_handle = self._loop.call_later(self.config.tick_seconds, self._tick)
         self._guard(self._tick_all)
         self.wake()

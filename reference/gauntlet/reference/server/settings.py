@@ -90,8 +90,6 @@ class Settings:
     upkeep: UpkeepSettings
     features: dict[str, tuple[str, bool]]
     """Stage and state of the feature gates, by name."""
-    reuse_port: bool
-    reuse_address: bool
 
 
 FEATURES: dict[str, tuple[str, bool]] = {
@@ -118,7 +116,6 @@ def read(given: Mapping[str, str], urls: Callable[[str, str], tuple[str, ...]]) 
     """UsageError where values do not fit; `urls` checks the URLs of a flag."""
     flags = _Flags(given)
     _one_of(flags, "v2-deprecation", ("not-yet", "write-only", "write-only-drop-data", "gone"))
-    _one_of(flags, "discovery-fallback", ("exit",))
     _one_of(flags, "logger", ("zap",))
     return Settings(
         tls=_tls(flags),
@@ -132,8 +129,6 @@ def read(given: Mapping[str, str], urls: Callable[[str, str], tuple[str, ...]]) 
         rotation=_rotation(flags),
         upkeep=_upkeep(flags, features := _features(flags)),
         features=features,
-        reuse_port=flags.truth("socket-reuse-port"),
-        reuse_address=flags.truth("socket-reuse-address"),
     )
 
 

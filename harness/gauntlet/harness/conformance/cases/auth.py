@@ -1,5 +1,7 @@
 """Authentication: users, roles, switching on and off, tokens."""
 
+# ruff: noqa: S105, S106, S107 - the passwords of users that live as long as a case
+
 from __future__ import annotations
 
 from functools import partial
@@ -15,7 +17,7 @@ from gauntlet.harness.conformance.expect import expect, expect_error, expect_tha
 from gauntlet.harness.conformance.talk import ALL, Talk
 
 READ, WRITE, READWRITE = authpb.Permission.READ, authpb.Permission.WRITE, authpb.Permission.READWRITE
-auth_case = partial(case, "auth", group="auth", flags=("--bcrypt-cost=4",), since="3.5")
+auth_case = partial(case, "auth", group="auth", flags=("--bcrypt-cost=4",))
 
 
 async def user(t: Talk, name: str, password: str = "pw", via: str = "") -> None:
@@ -30,7 +32,7 @@ async def role(t: Talk, name: str, kind: int | None = None, key: Any = "", end: 
 
 
 def permission(t: Talk, kind: int, key: Any = "", end: Any = b"") -> authpb.Permission:
-    return authpb.Permission(permType=kind, key=t.k(key), range_end=t.k(end) if end else b"")  # type: ignore[arg-type]  # enums are open
+    return authpb.Permission(permType=kind, key=t.k(key), range_end=t.k(end) if end else b"")
 
 
 async def enable(t: Talk) -> None:
@@ -134,7 +136,7 @@ async def a_permission_is_revoked(t: Talk) -> None:
     expect("permissions", len((await t.call(pb.AuthRoleGetRequest(role="r"))).perm), 0)
 
 
-@auth_case()
+@auth_case(since="3.6")
 async def the_root_role_has_every_permission_without_being_asked(t: Talk) -> None:
     await t.call(pb.AuthRoleAddRequest(name="root"))
     answer = await t.call(pb.AuthRoleGetRequest(role="root"))
@@ -205,8 +207,12 @@ refusal(
 )
 refusal("a_role_for_an_unknown_user", pb.AuthUserGrantRoleRequest(user="x", role="r"), errors.USER_NOT_FOUND)
 refusal("an_unknown_role_for_a_user", pb.AuthUserGrantRoleRequest(user="u", role="x"), errors.ROLE_NOT_FOUND)
-refusal("to_revoke_from_an_unknown_user", pb.AuthUserRevokeRoleRequest(name="x", role="r"), errors.USER_NOT_FOUND)
-refusal("to_revoke_what_is_not_granted", pb.AuthUserRevokeRoleRequest(name="u", role="s"), errors.ROLE_NOT_GRANTED)
+refusal(
+    "to_revoke_from_an_unknown_user", pb.AuthUserRevokeRoleRequest(name="x", role="r"), errors.USER_NOT_FOUND
+)
+refusal(
+    "to_revoke_what_is_not_granted", pb.AuthUserRevokeRoleRequest(name="u", role="s"), errors.ROLE_NOT_GRANTED
+)
 refusal("a_role_without_name", pb.AuthRoleAddRequest(), errors.ROLE_EMPTY)
 refusal("a_role_that_exists", pb.AuthRoleAddRequest(name="r"), errors.ROLE_ALREADY_EXIST)
 refusal("to_get_an_unknown_role", pb.AuthRoleGetRequest(role="x"), errors.ROLE_NOT_FOUND)
@@ -233,9 +239,7 @@ refusal(
     errors.PERMISSION_NOT_GRANTED,
 )
 refusal("to_enable_without_root_user", pb.AuthEnableRequest(), errors.ROOT_USER_NOT_EXIST)
-refusal(
-    "to_authenticate_when_off", pb.AuthenticateRequest(name="u", password="pw"), errors.AUTH_NOT_ENABLED
-)
+refusal("to_authenticate_when_off", pb.AuthenticateRequest(name="u", password="pw"), errors.AUTH_NOT_ENABLED)
 
 
 @auth_case()
@@ -487,7 +491,9 @@ txn_denied("delete_denied", lambda t: pb.TxnRequest(success=[t.op_delete("z")]))
 txn_denied("branch_not_taken_denied", lambda t: pb.TxnRequest(failure=[t.op_put("z")]))
 txn_denied("comparison_denied", lambda t: pb.TxnRequest(compare=[pb.Compare(key=t.k("a"))]))
 txn_denied("nested_put_denied", lambda t: pb.TxnRequest(success=[t.op_txn(then=[t.op_put("z")])]))
-txn_denied("nested_put_allowed", lambda t: pb.TxnRequest(success=[t.op_txn(then=[t.op_put("a")])]), allowed=True)
+txn_denied(
+    "nested_put_allowed", lambda t: pb.TxnRequest(success=[t.op_txn(then=[t.op_put("a")])]), allowed=True
+)
 txn_denied(
     "nested_comparison_denied",
     lambda t: pb.TxnRequest(success=[t.op_txn([pb.Compare(key=t.k("a"))])]),
@@ -506,7 +512,11 @@ async def watch_needs_read_permission(t: Talk) -> None:
     answer = await channel.receive()
     expect("canceled", answer.canceled, True)
     expect("watch_id", answer.watch_id, -1)
-    expect("cancel_reason", answer.cancel_reason, "rpc error: code = PermissionDenied desc = etcdserver: permission denied")
+    expect(
+        "cancel_reason",
+        answer.cancel_reason,
+        "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+    )
 
 
 @auth_case()
@@ -535,21 +545,21 @@ async def putting_with_a_lease_needs_write_permission_for_all_its_keys(t: Talk) 
     await t.refused(request, errors.PERMISSION_DENIED, via="/alice")
 
 
-def admin(title: str, request: Any, error: RpcError = errors.PERMISSION_DENIED) -> None:
+def admin(title: str, request: Any, since: str = "3.4") -> None:
     """Only root may; alice has every key."""
 
     async def body(t: Talk) -> None:
         await alice(t, READWRITE, b"\0", ALL)
-        await t.refused(request, error, via="/alice")
+        await t.refused(request, errors.PERMISSION_DENIED, via="/alice")
 
     body.__name__ = f"only_root_may_{title}"
-    auth_case()(body)
+    auth_case(since=since)(body)
 
 
 admin("compact", pb.CompactionRequest(revision=1))
-admin("defragment", pb.DefragmentRequest())
-admin("hash", pb.HashRequest())
-admin("hash_kv", pb.HashKVRequest())
+admin("defragment", pb.DefragmentRequest(), "3.6")
+admin("hash", pb.HashRequest(), "3.6")
+admin("hash_kv", pb.HashKVRequest(), "3.6")
 admin("move_the_leader", pb.MoveLeaderRequest(targetID=1))
 admin("downgrade", pb.DowngradeRequest(version="3.6.0"))
 admin("raise_alarms", pb.AlarmRequest(action=pb.AlarmRequest.ACTIVATE, alarm=pb.NOSPACE))
@@ -561,7 +571,15 @@ admin("list_roles", pb.AuthRoleListRequest())
 admin("add_members", pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1"]))
 
 
-@auth_case()
+@auth_case(until="3.6")
+async def only_root_may_do_maintenance_and_is_told_so_without_code(t: Talk) -> None:
+    await alice(t, READWRITE, b"\0", ALL)
+    error = RpcError(Code.UNKNOWN, "auth: permission denied")
+    for request in (pb.DefragmentRequest(), pb.HashRequest(), pb.HashKVRequest()):
+        await t.refused(request, error, via="/alice")
+
+
+@auth_case(since="3.6")
 async def only_root_may_take_snapshots(t: Talk) -> None:
     await alice(t, READWRITE, b"\0", ALL)
     channel = await t.open("/etcdserverpb.Maintenance/Snapshot", pb.SnapshotRequest(), via="/alice")
@@ -592,5 +610,3 @@ async def the_gateway_takes_the_token_in_a_header(t: Talk) -> None:
     expect("status without", refused.status, 400)
     headers = {"Authorization": t.client("/root").token or ""}
     expect("status with", (await t.http("POST", "/v3/kv/range", body, headers)).status, 200)
-
-

@@ -59,10 +59,16 @@ def refusal(title: str, request: Any, error: RpcError) -> None:
 
 refusal("to_add_a_member_with_a_bad_url", pb.MemberAddRequest(peerURLs=["no url"]), errors.MEMBER_BAD_URLS)
 refusal("to_add_a_member_without_a_url", pb.MemberAddRequest(), errors.MEMBER_BAD_URLS)
-refusal("to_add_a_url_without_port", pb.MemberAddRequest(peerURLs=["http://127.0.0.1"]), errors.MEMBER_BAD_URLS)
-refusal("to_add_a_url_with_a_path", pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1/x"]), errors.MEMBER_BAD_URLS)
+refusal(
+    "to_add_a_url_without_port", pb.MemberAddRequest(peerURLs=["http://127.0.0.1"]), errors.MEMBER_BAD_URLS
+)
+refusal(
+    "to_add_a_url_with_a_path", pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1/x"]), errors.MEMBER_BAD_URLS
+)
 refusal("to_remove_an_unknown_member", pb.MemberRemoveRequest(ID=4711), errors.MEMBER_NOT_FOUND)
-refusal("to_update_an_unknown_member", pb.MemberUpdateRequest(ID=4711, peerURLs=NOBODY), errors.MEMBER_NOT_FOUND)
+refusal(
+    "to_update_an_unknown_member", pb.MemberUpdateRequest(ID=4711, peerURLs=NOBODY), errors.MEMBER_NOT_FOUND
+)
 refusal("to_promote_an_unknown_member", pb.MemberPromoteRequest(ID=4711), errors.MEMBER_NOT_FOUND)
 
 
@@ -174,7 +180,9 @@ async def leases_work_through_every_member(t: Talk) -> None:
     lease = await t.grant(60, via="m1")
     for via in ("m1", "m2", "m3"):
         await t.put(via, lease=lease, via=via)
-        channel = await t.open("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveRequest(ID=lease), via=via)
+        channel = await t.open(
+            "/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveRequest(ID=lease), via=via
+        )
         expect("TTL", (await channel.receive()).TTL, 60)
         answer = await t.call(pb.LeaseTimeToLiveRequest(ID=lease), via=via)
         expect("grantedTTL", answer.grantedTTL, 60)
@@ -233,7 +241,10 @@ async def a_learner_is_added_and_removed_through_a_follower(t: Talk) -> None:
     """Members must have been connected for 5 s before a change is let through; until then: unhealthy."""
     _, other = await leader(t)
     add = pb.MemberAddRequest(peerURLs=NOBODY, isLearner=True)
-    while (got := await t.outcome(add, via=other)) == errors.UNHEALTHY:
+    while True:
+        got = await t.outcome(add, via=other)
+        if got != errors.UNHEALTHY:
+            break
         await asyncio.sleep(0.1)
     expect_that("answer", not isinstance(got, RpcError), "no error", got)
     remove = pb.MemberRemoveRequest(ID=got.member.ID)

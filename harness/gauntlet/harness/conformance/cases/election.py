@@ -27,11 +27,6 @@ async def observe(t: Talk, name: str = "e") -> Channel:
     return await t.open(OBSERVE, v3.LeaderRequest(name=t.k(name)), via="/observer")
 
 
-async def until_keys(t: Talk, count: int) -> None:
-    while (await t.client().get(t.prefix, t.after)).count < count:
-        await asyncio.sleep(0.01)
-
-
 @case("election")
 async def the_only_candidate_wins(t: Talk) -> None:
     lease = await t.grant()
@@ -88,7 +83,7 @@ async def the_second_candidate_waits(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     first = await t.call(campaign(t, one, b"1"))
     waiting = asyncio.create_task(t.call(campaign(t, other, b"2"), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     answer = await t.call(v3.LeaderRequest(name=t.k("e")), LEADER)
     expect("leader", answer.kv.value, b"1")
     await t.call(v3.ResignRequest(leader=first.leader))
@@ -171,7 +166,7 @@ async def observe_tells_the_next_leader(t: Talk) -> None:
     observer = await observe(t)
     await observer.receive()
     waiting = asyncio.create_task(t.call(campaign(t, other, b"2"), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     await t.call(v3.ResignRequest(leader=first))
     expect("value", (await observer.receive()).kv.value, b"2")
     await waiting
@@ -182,6 +177,6 @@ async def revoking_the_lease_ends_the_leadership(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     await t.call(campaign(t, one, b"1"))
     waiting = asyncio.create_task(t.call(campaign(t, other, b"2"), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     await t.call(pb.LeaseRevokeRequest(ID=one))
     expect("lease", (await waiting).leader.lease, other)

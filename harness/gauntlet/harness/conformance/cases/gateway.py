@@ -85,7 +85,7 @@ async def unknown_fields_are_refused_or_ignored_as_they_always_were(t: Talk) -> 
     expect("status", answer.status, 200)
 
 
-@case("gateway")
+@case("gateway", since="3.6")
 async def url_safe_base64_is_understood(t: Talk) -> None:
     body = {"key": base64.urlsafe_b64encode(t.prefix + b"\xfb\xff").decode()}
     await post(t, "/v3/kv/put", body)
@@ -190,7 +190,9 @@ async def maintenance_snapshot_is_a_stream(t: Talk) -> None:
 async def member_list(t: Talk) -> None:
     answer = await post(t, "/v3/cluster/member/list", {})
     plain = await t.call(pb.MemberListRequest())
-    expect("IDs", [member["ID"] for member in answer["members"]], [str(member.ID) for member in plain.members])
+    expect(
+        "IDs", [member["ID"] for member in answer["members"]], [str(member.ID) for member in plain.members]
+    )
     expect("peerURLs", answer["members"][0]["peerURLs"], list(plain.members[0].peerURLs))
 
 

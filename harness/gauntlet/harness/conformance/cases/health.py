@@ -41,7 +41,13 @@ page("readyz_data_corruption", "/readyz/data_corruption", 200, "ok\n", "3.5.11")
 page("readyz_serializable_read", "/readyz/serializable_read", 200, "ok\n", "3.5.11")
 page("readyz_linearizable_read", "/readyz/linearizable_read", 200, "ok\n", "3.5.11")
 page("readyz_non_learner", "/readyz/non_learner", 200, "ok\n", "3.5.20")
-page("readyz_single_check_verbose", "/readyz/data_corruption?verbose", 200, "[+]data_corruption ok\nok\n", "3.5.11")
+page(
+    "readyz_single_check_verbose",
+    "/readyz/data_corruption?verbose",
+    200,
+    "[+]data_corruption ok\nok\n",
+    "3.5.11",
+)
 
 
 @case("health", since="3.5.20", compared=False)

@@ -87,7 +87,9 @@ async def range_bytes_are_compared_unsigned(t: Talk) -> None:
     for tail in (b"\x80", b"\x7f", b"\xff", b"\x00", b""):
         await t.put(t.prefix + b"k" + tail)
     answer = await t.call(t.all())
-    expect("tails", [kv.key[len(t.prefix) + 1 :] for kv in answer.kvs], [b"", b"\x00", b"\x7f", b"\x80", b"\xff"])
+    expect(
+        "tails", [kv.key[len(t.prefix) + 1 :] for kv in answer.kvs], [b"", b"\x00", b"\x7f", b"\x80", b"\xff"]
+    )
 
 
 # ---- limit, count, keys only ----
@@ -312,7 +314,11 @@ async def range_stream_equals_range(t: Talk) -> None:
     await four(t)
     whole = await streamed(t, t.all())
     plain = await t.call(t.all())
-    expect("pairs", [(kv.key, kv.value, kv.mod_revision) for kv in whole.kvs], [(kv.key, kv.value, kv.mod_revision) for kv in plain.kvs])
+    expect(
+        "pairs",
+        [(kv.key, kv.value, kv.mod_revision) for kv in whole.kvs],
+        [(kv.key, kv.value, kv.mod_revision) for kv in plain.kvs],
+    )
     expect("count", whole.count, plain.count)
     expect("more", whole.more, plain.more)
 

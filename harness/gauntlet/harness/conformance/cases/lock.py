@@ -27,12 +27,6 @@ def through(error: RpcError) -> RpcError:
     return RpcError(Code.UNKNOWN, error.message)
 
 
-async def until_keys(t: Talk, count: int) -> None:
-    """The contenders have written their keys."""
-    while (await t.client().get(t.prefix, t.after)).count < count:
-        await asyncio.sleep(0.01)
-
-
 @case("lock")
 async def a_free_lock_is_taken(t: Talk) -> None:
     lease = await t.grant()
@@ -86,7 +80,7 @@ async def the_second_waits_for_the_first(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     first = await t.call(lock(t, one))
     waiting = asyncio.create_task(t.call(lock(t, other), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     done, _ = await asyncio.wait({waiting}, timeout=0.3)
     expect("taken while the first holds it", len(done), 0)
     await t.call(v3lockpb.UnlockRequest(key=first.key))
@@ -100,7 +94,7 @@ async def contenders_are_served_in_order(t: Talk) -> None:
     waiting = []
     for number, lease in enumerate(leases[1:], 2):
         waiting.append(asyncio.create_task(t.call(lock(t, lease), via=f"/{number}")))
-        await until_keys(t, number)
+        await t.until_keys(number)
     for task in waiting:
         await t.call(v3lockpb.UnlockRequest(key=held.key))
         held = await task
@@ -132,7 +126,7 @@ async def revoking_the_lease_lets_go(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     await t.call(lock(t, one))
     waiting = asyncio.create_task(t.call(lock(t, other), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     await t.call(pb.LeaseRevokeRequest(ID=one))
     expect("key", (await waiting).key, key_of(t, other))
 
@@ -142,11 +136,10 @@ async def a_contender_that_gives_up_leaves_no_key(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     await t.call(lock(t, one))
     waiting = asyncio.create_task(t.call(lock(t, other), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     waiting.cancel()
     await asyncio.wait({waiting})
-    while (await t.client().get(t.prefix, t.after)).count != 1:
-        await asyncio.sleep(0.01)
+    await t.until_keys(1)
 
 
 @case("lock")
@@ -154,7 +147,7 @@ async def a_contender_whose_lease_is_revoked_gets_an_error(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     held = await t.call(lock(t, one))
     waiting = asyncio.create_task(t.outcome(lock(t, other), via="/b"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     await t.call(pb.LeaseRevokeRequest(ID=other))
     await t.call(v3lockpb.UnlockRequest(key=held.key))
     got = await waiting
@@ -166,6 +159,6 @@ async def a_lock_holds_across_members(t: Talk) -> None:
     one, other = await t.grant(), await t.grant()
     first = await t.call(lock(t, one), via="m1")
     waiting = asyncio.create_task(t.call(lock(t, other), via="m2"))
-    await until_keys(t, 2)
+    await t.until_keys(2)
     await t.call(v3lockpb.UnlockRequest(key=first.key), via="m3")
     expect("key", (await waiting).key, key_of(t, other))

@@ -114,7 +114,7 @@ async def hash_kv_before_the_compaction_is_refused(t: Talk) -> None:
 
 @case("maintenance", fresh=True)
 async def hash_kv_of_a_known_history(t: Talk) -> None:
-    """CRC-32C over "key", then every revision's key bytes and pair: three puts and a delete give this number."""
+    """Three puts and a delete give this number on every etcd: CRC-32C over "key", then all pairs."""
     await t.put(b"a", "1")
     await t.put(b"b", "2")
     await t.delete(b"a")
@@ -267,12 +267,16 @@ def one_minor_less(t: Talk) -> str:
 @case("maintenance", since="3.6")
 async def downgrade_validate_accepts_one_minor_less(t: Talk) -> None:
     answer = await t.call(pb.DowngradeRequest(action=pb.DowngradeRequest.VALIDATE, version=one_minor_less(t)))
-    expect_in("version", answer.version, (f"{t.version[0]}.{t.version[1]}", f"{t.version[0]}.{t.version[1]}.0"))
+    expect_in(
+        "version", answer.version, (f"{t.version[0]}.{t.version[1]}", f"{t.version[0]}.{t.version[1]}.0")
+    )
 
 
 @case("maintenance", since="3.5")
 async def downgrade_to_the_same_version_is_refused(t: Talk) -> None:
-    request = pb.DowngradeRequest(action=pb.DowngradeRequest.VALIDATE, version=f"{t.version[0]}.{t.version[1]}.0")
+    request = pb.DowngradeRequest(
+        action=pb.DowngradeRequest.VALIDATE, version=f"{t.version[0]}.{t.version[1]}.0"
+    )
     await t.refused(request, errors.INVALID_DOWNGRADE_TARGET_VERSION)
 
 

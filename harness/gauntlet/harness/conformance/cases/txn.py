@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
@@ -71,7 +73,8 @@ def comparison(title: str, target: int, result: int, operand: str | int | bytes,
         second = (await t.put("k", "m", lease=lease)).header.revision
         meant = {"first": first, "second": second, "lease": lease}
         value = meant[operand] if isinstance(operand, str) else operand
-        compare = pb.Compare(key=t.k("k"), target=target, result=result, **{_FIELDS[target]: value})
+        operands: dict[str, Any] = {_FIELDS[target]: value}
+        compare = pb.Compare(key=t.k("k"), target=target, result=result, **operands)
         expect("succeeded", (await t.txn([compare])).succeeded, holds)
 
     body.__name__ = f"compare_{title}"
@@ -82,11 +85,11 @@ for _row in ROWS:
     comparison(*_row)
 
 
-def absent(title: str, holds: bool, **fields: object) -> None:
+def absent(title: str, holds: bool, **fields: Any) -> None:
     """A comparison with a key that is not there: it has version, revisions and lease 0 and no value."""
 
     async def body(t: Talk) -> None:
-        expect("succeeded", (await t.txn([pb.Compare(key=t.k("k"), **fields)])).succeeded, holds)  # type: ignore[arg-type]  # the table's values fit the fields
+        expect("succeeded", (await t.txn([pb.Compare(key=t.k("k"), **fields)])).succeeded, holds)
 
     body.__name__ = f"compare_absent_{title}"
     case("txn")(body)

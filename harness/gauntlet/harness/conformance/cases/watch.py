@@ -208,7 +208,11 @@ async def events_of_a_txn_come_in_one_answer(t: Talk) -> None:
     watcher = await t.watch("a", "z")
     await t.txn(then=[t.op_put("b"), t.op_put("a"), t.op_delete("c")])
     answer = await watcher.channel.receive()
-    expect("events", [(e.type, e.kv.key) for e in answer.events], [(PUT, t.k("b")), (PUT, t.k("a")), (DELETE, t.k("c"))])
+    expect(
+        "events",
+        [(e.type, e.kv.key) for e in answer.events],
+        [(PUT, t.k("b")), (PUT, t.k("a")), (DELETE, t.k("c"))],
+    )
     expect("revisions", len({event.kv.mod_revision for event in answer.events}), 1)
 
 
@@ -548,7 +552,7 @@ async def progress_of_a_stream_without_watchers_is_not_refused(t: Talk) -> None:
 
 @case("watch")
 async def fragments_of_a_large_answer(t: Talk) -> None:
-    """With fragment asked for, no single answer is much larger than a request may be; all but the last say so."""
+    """When asked for, no answer is much larger than a request may be; all but the last say so."""
     first = (await t.put("0", bytes(900_000))).header.revision
     for number in range(1, 5):
         await t.put(f"{number}", bytes(900_000))
@@ -561,7 +565,9 @@ async def fragments_of_a_large_answer(t: Talk) -> None:
         fragments.append(answer.fragment)
     expect_that("sizes", max(sizes) < 2_100_000, "below 2.1 MB each", sizes)
     expect("last says fragment", fragments[-1], False)
-    expect_that("others say fragment", all(fragments[:-1]) and len(fragments) > 1, "true, more than one", fragments)
+    expect_that(
+        "others say fragment", all(fragments[:-1]) and len(fragments) > 1, "true, more than one", fragments
+    )
 
 
 @case("watch")

@@ -1,0 +1,1 @@
+"""Random sequences of requests, sent to two targets whose answers must agree."""

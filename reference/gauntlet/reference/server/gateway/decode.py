@@ -56,8 +56,10 @@ class JsonError(Exception):
 def read_message(data: bytes, message: Message) -> None:
     """Fills `message` from one JSON value. JsonError when it cannot be; the message may be half filled."""
     text = _checked(data)
-    reader = _Reader(text)
-    reader.message(message, 0)
+    try:
+        _Reader(text).message(message, 0)
+    except RecursionError:
+        raise JsonError("proto: exceeded max recursion depth") from None
 
 
 def _checked(data: bytes) -> str:

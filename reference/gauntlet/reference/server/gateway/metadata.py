@@ -28,7 +28,7 @@ PERMANENT = frozenset(
         "date",
         "expect",
         "from",
-        "host",
+       
         "if-match",
         "if-modified-since",
         "if-none-match",
@@ -44,6 +44,7 @@ PERMANENT = frozenset(
     ]
 )
 _KEY = re.compile(r"[0-9A-Za-z_.-]+")
+_BASE64 = re.compile(r"[0-9A-Za-z+/]*")
 _VALUE = re.compile(r"[ -~]*")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -91,9 +92,11 @@ def timeout(headers: Mapping[str, str]) -> float | None:
 def _check_binary(name: str, value: str) -> None:
     try:
         base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError):
         shown = "-".join(part.capitalize() for part in name.split("-"))
-        text = f"invalid binary header {shown}: {error}"
+        good = _BASE64.match(value)
+        at = good.end() if good is not None else 0
+        text = f"invalid binary header {shown}: illegal base64 data at input byte {at}"
         raise RpcError(Code.INVALID_ARGUMENT, text, definite=True) from None
 
 

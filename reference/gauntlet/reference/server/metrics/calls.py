@@ -73,6 +73,11 @@ class Calls:
         name = REQUEST_NAMES.get(path.removeprefix("/etcdserverpb."))
         slow_after, on_slow = self._slow_after, self._on_slow
         requests, request_times = tally.requests, tally.request_times
+        own_times = {
+            "/etcdserverpb.Maintenance/Hash": tally.hash_times,
+            "/etcdserverpb.Maintenance/HashKV": tally.hash_kv_times,
+            "/etcdserverpb.Maintenance/Defragment": tally.defrag_times,
+        }.get(path)
         is_range = path == "/etcdserverpb.KV/Range"
 
         def counted(context: Context, request: Any, reply: Reply) -> None:
@@ -95,6 +100,8 @@ class Calls:
                     tally.sent_bytes += len(result)
                 if times is not None:
                     times.observe(took)
+                if own_times is not None:
+                    own_times.observe(took)
                 if name is not None:
                     ok = not isinstance(result, RpcError)
                     histogram = request_times.get((name, ok))

@@ -1,0 +1,203 @@
+"""What a member does by itself: compaction, corruption checks, log files; rules first, then running members."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gauntlet.reference.membership import Member
+from gauntlet.reference.mvcc.hashing import KeyValueHash
+from gauntlet.reference.mvcc.store import HashResult
+from gauntlet.reference.server.compactors import ByRevision, Compactor, Periodic
+from gauntlet.reference.server.corruption import differs_at_start, judge_compaction, judge_present
+from gauntlet.reference.server.hashes import PeerHash
+from gauntlet.reference.server.log import Logger
+from gauntlet.reference.server.settings import LogRotation
+
+HOUR = 3600.0
+
+
+def run(compactor: Compactor, hours: float, revision: Callable[[float], int]) -> list[tuple[float, int]]:
+    """(hour, revision) of each compaction when the store is at `revision(hour)`."""
+    done, now = [], 0.0
+    while now <= hours * HOUR:
+        at = compactor.due(now, revision(now / HOUR), True)
+        if at is not None:
+            compactor.compacted(now, at)
+            done.append((round(now / HOUR, 3), at))
+        now += compactor.interval
+    return done
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        (0.5, [(0.5, 1), (1.0, 501), (1.5, 1001), (2.0, 1501)]),
+        (1.0, [(1.0, 1), (2.0, 1001)]),
+        (3.0, [(3.0, 1), (4.0, 1001), (5.0, 2001)]),
+    ],
+)
+def test_periodic_keeps_one_period(period: float, expected: list[tuple[float, int]]) -> None:
+    compactor = Periodic(period * HOUR, 0.0)
+    assert run(compactor, max(2.0, period + 2), lambda hour: 1 + round(hour * 1000))[: len(expected)] == expected
+
+
+def test_periodic_waits_for_changes_and_leadership() -> None:
+    assert run(Periodic(HOUR, 0.0), 5, lambda hour: 7) == [(1.0, 7)]
+    compactor = Periodic(HOUR, 0.0)
+    for step in range(20):
+        assert compactor.due(step * 360.0, step, False) is None
+    # The notes went on: the first compaction as a leader is at the revision of an hour ago.
+    assert compactor.due(20 * 360.0, 20, True) == 9
+
+
+def test_periodic_tries_again_after_a_failure() -> None:
+    compactor = Periodic(HOUR, 0.0)
+    asked = [compactor.due(step * 360.0, step + 1, True) for step in range(13)]
+    assert asked == [None] * 10 + [1, 1, 2]
+
+
+def test_by_revision() -> None:
+    compactor = ByRevision(100)
+    assert compactor.interval == 300
+    assert compactor.due(0, 100, True) is None
+    assert compactor.due(300, 150, False) is None
+    assert compactor.due(300, 150, True) == 50
+    compactor.compacted(300, 50)
+    assert compactor.due(600, 150, True) is None
+
+
+def peer(member_id: int, revision: int = 9, hash_: int = 1, compacted: int = 2, **more: Any) -> PeerHash:
+    return PeerHash(Member(member_id, ["http://p"]), revision, hash_, compacted, **more)
+
+
+def own(hash_: int = 1, current: int = 9, compacted: int = 2) -> HashResult:
+    return HashResult(hash_, current, compacted, 9)
+
+
+def test_at_start_only_like_is_compared() -> None:
+    differing = peer(3, hash_=5)
+    assert differs_at_start(own(), [peer(2), differing, peer(4, hash_=5, compacted=1)]) == [differing]
+    assert differs_at_start(own(), [peer(2, hash_=5, reached=False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "peers", "corrupt"),
+    [
+        (own(), [peer(2), peer(3)], None),
+        (own(), [peer(2), peer(3, hash_=5)], 3),
+        (own(), [peer(2, hash_=5, compacted=1), peer(3, reached=False)], None),
+        (own(), [peer(2, revision=10)], 2),
+        (own(current=10), [peer(2, revision=10)], None),
+        (own(), [peer(2, compacted=3)], 2),
+        (own(hash_=8), [peer(2, hash_=5)], 1),
+    ],
+)
+def test_who_is_corrupt_now(after: HashResult, peers: list[PeerHash], corrupt: int | None) -> None:
+    found = judge_present(1, own(), after, peers)
+    assert (None if found is None else found[0]) == corrupt
+
+
+@pytest.mark.parametrize(
+    ("peers", "settled", "corrupt"),
+    [
+        ([peer(2), peer(3)], True, ()),
+        ([peer(2), peer(3, hash_=5)], True, (3,)),
+        ([peer(2, hash_=5), peer(3, hash_=5)], True, (1,)),
+        ([peer(2, hash_=5), peer(3, hash_=6)], True, (0,)),
+        ([peer(2), peer(3, reached=False)], False, ()),
+        ([peer(2), peer(3, compacted=1)], False, ()),
+        ([peer(2, hash_=5), peer(3, reached=False)], True, (0,)),
+    ],
+)
+def test_who_is_corrupt_by_compaction(peers: list[PeerHash], settled: bool, corrupt: tuple[int, ...]) -> None:
+    verdict = judge_compaction(1, KeyValueHash(1, 2, 9), peers)
+    assert (verdict.settled, verdict.corrupt) == (settled, corrupt)
+    assert verdict.agreed == (settled and not corrupt)
+
+
+def test_a_full_log_file_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "etcd.log"
+    rotation = LogRotation(max_size=1, max_backups=2, compress=True)
+    log = Logger("info", (str(path),), "json", rotation)
+    for number in range(50):
+        log.info("x" * 100_000, number=number)
+    backups = sorted(tmp_path.glob("etcd-*.log.gz"))
+    assert len(backups) == 2
+    assert path.stat().st_size < 1024 * 1024
+    assert json.loads(path.read_text().splitlines()[-1])["number"] == 49
+    log.close()
+
+
+# Running members.
+
+
+def call(endpoint: str, path: str, body: object) -> Any:
+    with closing(http.client.HTTPConnection(endpoint, timeout=10)) as connection:
+        connection.request("POST", f"/v3/{path}", json.dumps(body))
+        with connection.getresponse() as answer:
+            return json.loads(answer.read())
+
+
+def compacted(endpoint: str) -> bool:
+    return bool(call(endpoint, "kv/range", {"key": "YQ==", "revision": "2"}).get("code"))
+
+
+def alarms(endpoint: str) -> list[Any]:
+    return list(call(endpoint, "maintenance/alarm", {}).get("alarms", []))
+
+
+@pytest.mark.slow
+def test_a_member_compacts_by_itself(
+    start_cluster: Callable[..., Any], ports: Callable[[int], list[int]], wait_until: Callable[..., None]
+) -> None:
+    endpoint = start_cluster("reference", ports(2), "--auto-compaction-retention", "1s").endpoints[0]
+    for _ in range(3):
+        call(endpoint, "kv/put", {"key": "YQ=="})
+    wait_until(partial(compacted, endpoint), 10.0, "the compaction")
+    assert call(endpoint, "kv/range", {"key": "YQ=="})["kvs"][0]["mod_revision"] == "4"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["present", "compaction"])
+def test_healthy_members_raise_no_alarm_and_a_changed_one_does(
+    launch: Callable[..., Any],
+    ports: Callable[[int], list[int]],
+    wait_until: Callable[..., None],
+    tmp_path: Path,
+    how: str,
+) -> None:
+    """Member c serves another hash than it should: it runs with a change of one value, made in its memory."""
+    check = ("--corrupt-check-time", "500ms")
+    if how == "compaction":
+        check = ("--feature-gates", "CompactHashCheck=true", "--compact-hash-check-time", "500ms")
+    numbers = ports(6)
+    names = ["a", "b", "c"]
+    founders = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, numbers[3:], strict=True))
+    members = []
+    for name, client, peer_port in zip(names, numbers[:3], numbers[3:], strict=True):
+        clients, peers = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer_port}"
+        environment = {"PYTHONPATH": str(tmp_path)} if name == "c" else {}
+        members.append(
+            launch(
+                *("--name", name, "--data-dir", "data", "--unsafe-no-fsync", "--initial-cluster", founders),
+                *("--listen-client-urls", clients, "--advertise-client-urls", clients, *check),
+                *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
+                environment=environment,
+            )
+        )
+    for member in members:
+        member.wait_for("ready to serve client requests")
+    endpoint = f"127.0.0.1:{numbers[0]}"
+    done = "finished peer corruption check" if how == "present" else "successfully checked hash on whole cluster"
+    for value in ("Zmlyc3Q=", "c2Vjb25k"):
+        call(endpoint, "kv/put", {"key": "YQ==", "value": value})
+    call(endpoint, "kv/compaction", {"revision": "3"})
+    wait_until(lambda: any(done in member.log for member in members), 20.0, "a check that passed")
+    assert alarms(endpoint) == []
