@@ -19,8 +19,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from porcupine.history import Operation
+from porcupine.intervals import NEVER, Groups, Intervals
 from porcupine.model import ANYTHING, NOTHING, Model
-from porcupine.tighten import NEVER, Groups, Intervals
 
 Core = tuple[int, ...]
 

@@ -3,8 +3,8 @@
 The label is read off the shrunk history, where only what matters is left; the whole history then tells
 relatives apart, for example a stale read (somebody else still sees the new value) from a lost write (nobody
 does). Labels: ``stale read``, ``lost write``, ``phantom write``, ``read from the future``, ``non-repeatable
-read``, ``lost update``, ``wrong refusal``, ``revision reused``, ``revision went back``, and ``no order``
-where none of them fits.
+read``, ``lost update``, ``wrong refusal``, ``revision reused``, ``revision went back``, ``wrong revision``,
+and ``no order`` where none of them fits.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ NON_REPEATABLE = "non-repeatable read"
 LOST_UPDATE = "lost update"
 WRONG_REFUSAL = "wrong refusal"
 REUSED = "revision reused"
+WRONG_REVISION = "wrong revision"
 WENT_BACK = "revision went back"
 
 
@@ -90,7 +91,11 @@ def _phantom(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Opera
         token = facts.model.reads(reader)
         if token == initial:
             continue
-        if token not in facts.writers:
+        twin = next((each for each in facts.operations if facts.model.resembles(reader, each)), None)
+        if token not in facts.writers and twin is not None:
+            text = f"{facts.full(reader)} saw what {facts.full(twin)} wrote, but as {facts.token(token)}."
+            yield Finding(WRONG_REVISION, text, [twin, reader])
+        elif token not in facts.writers:
             text = f"{facts.full(reader)} saw {facts.token(token)}, which no operation of the history wrote."
             yield Finding(PHANTOM_WRITE, text, [reader])
         elif not any(facts.model.agrees(reader, writer) for writer in facts.writers[token]):

@@ -176,7 +176,8 @@ class LastWriter(Model[S]):
 
     def weaker(self, operation: Operation) -> Operation | None:
         """An ok operation that leaves the same behind and is accepted in more states: a plain write for a
-        compare-and-swap that succeeded. Lets explanations stay small; None when there is none."""
+        compare-and-swap that succeeded. Lets explanations stay small; None when there is none.
+        """
         return None
 
     def token(self, state: S) -> Hashable:
@@ -192,6 +193,10 @@ class LastWriter(Model[S]):
         False only where tokens are less than the whole state, for example a revision without its value.
         """
         return True
+
+    def resembles(self, reader: Operation, writer: Operation) -> bool:
+        """Did `reader` see what `writer` wrote, only under another token (a value, at another revision)?"""
+        return False
 
     def claims(self, reader: Operation, write: Operation) -> bool | None:
         """Did the answer to `reader` claim to come from a state that includes `write` (by a revision)?

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from porcupine.history import Operation
+from porcupine.intervals import Intervals, plain
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
-from porcupine.tighten import Intervals, plain, tighten
+from porcupine.tighten import tighten
 
 
 @dataclass(frozen=True, slots=True)

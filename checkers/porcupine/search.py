@@ -31,9 +31,9 @@ from enum import StrEnum
 from typing import Any
 
 from porcupine.history import Operation
+from porcupine.intervals import NEVER
 from porcupine.model import NOTHING, Model
 from porcupine.problem import REJECTED, PoolGroup, Problem, Reductions
-from porcupine.tighten import NEVER
 
 Clock = Callable[[], float]
 

@@ -241,7 +241,10 @@ def test_mutexes() -> None:
 
 
 def test_lines_of_json_are_read_and_a_broken_one_is_named() -> None:
-    good = '{"client": 1, "call_ns": 0, "return_ns": 5, "outcome": "ok", "call": ["put", "k", "v"], "member": "m1"}'
+    good = (
+        '{"client": 1, "call_ns": 0, "return_ns": 5, "outcome": "ok", '
+        '"call": ["put", "k", "v"], "member": "m1"}'
+    )
     (only,) = read_operations([good, "", "\n"])
     assert only.call == ("put", "k", "v")
     assert only.tags == {"member": "m1"}

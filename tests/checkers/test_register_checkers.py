@@ -69,15 +69,23 @@ def _gets(records: list[Record]) -> list[Record]:
     return [r for r in records if r["op"] == "get" and r["outcome"] == "ok" and r["response"]["value"]]
 
 
+def _long_before(early: Record, late: Record) -> bool:
+    """Same key, and overwritten at least 20 ms before the later one was called."""
+    return (
+        early["key"] == late["key"]
+        and early["return_ns"] + 20_000_000 < late["call_ns"]
+        and early["response"]["mod_revision"] < late["response"]["mod_revision"]
+    )
+
+
 def bend_stale(records: list[Record]) -> Record:
     """A get is given the answer of one that had returned long before, and been overwritten since."""
     gets = _gets(records)
     for late in reversed(gets):
         for early in gets:
-            if early["key"] == late["key"] and early["return_ns"] + 20_000_000 < late["call_ns"]:
-                if early["response"]["mod_revision"] != late["response"]["mod_revision"]:
-                    late["response"] = dict(early["response"])
-                    return late
+            if _long_before(early, late):
+                late["response"] = dict(early["response"])
+                return late
     raise AssertionError("no pair of gets to bend")
 
 
@@ -92,10 +100,9 @@ def bend_lost(records: list[Record]) -> Record:
     for late in reversed(_gets(records)):
         header = late["response"]["revision"]
         for early in _gets(records):
-            if early["key"] == late["key"] and early["return_ns"] + 20_000_000 < late["call_ns"]:
-                if early["response"]["mod_revision"] < late["response"]["mod_revision"]:
-                    late["response"] = {**early["response"], "revision": header}
-                    return late
+            if _long_before(early, late):
+                late["response"] = {**early["response"], "revision": header}
+                return late
     raise AssertionError("no pair of gets to bend")
 
 

@@ -42,7 +42,7 @@ def gauntlet_run(target: str, faults: str, seed: int, out: Path) -> tuple[int, d
     command = [
         *(sys.executable, "-m", "gauntlet.harness", "run"),
         *("--target", target, "--faults", faults, "--seed", str(seed), "--out", str(out)),
-        *("--toxiproxy", "embedded", "--duration", "20", "--rate", "250"),
+        *("--toxiproxy", "embedded", "--duration", "15", "--rate", "250"),
     ]
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)

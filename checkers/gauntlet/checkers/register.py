@@ -255,6 +255,10 @@ class Revisions(_KeyModel):
         seen = observed(reader)
         return seen is None or seen[0] is None or seen[0] == parts_of(writer)[1]
 
+    def resembles(self, reader: Operation, writer: Operation) -> bool:
+        seen, written = observed(reader), parts_of(writer)[1]
+        return seen is not None and seen[0] is not None and seen[0] == written and not reader.is_unknown
+
     def claims(self, reader: Operation, write: Operation) -> bool | None:
         read_at, written_at = answer_of(reader).revision, answer_of(write).revision
         if read_at is None or written_at is None:

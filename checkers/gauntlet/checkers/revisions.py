@@ -32,11 +32,13 @@ from porcupine.labels import (
     REUSED,
     STALE_READ,
     WENT_BACK,
+    WRONG_REVISION,
     describe_fully,
 )
 from porcupine.search import Verdict
 
-WRONG_REVISION = "wrong revision"
+# The stronger evidence comes first: an answer from an old revision follows from a revision given twice.
+_FIRST_SHOWN = (REUSED, WENT_BACK, LOST_WRITE)
 KEPT = 20
 
 
@@ -85,7 +87,7 @@ def check_revisions(run: Run) -> CheckResult:
     violations.sort(key=lambda violation: violation.at)
     details = _details(answered, operations, writes, violations)
     if violations:
-        first = violations[0]
+        first = min(violations, key=lambda violation: (_rank(violation.label), violation.at))
         summary = f"{first.label}: {len(violations)} contradiction{'s' if len(violations) > 1 else ''}"
         return CheckResult("revisions", Verdict.INVALID, summary, details, _explanation(first))
     if not answered:
@@ -174,7 +176,10 @@ def _contents(operations: Sequence[Operation], writes: _Writes) -> Iterator[Viol
             continue
         known = owner.setdefault(revision, (key, value, writers[0]))
         if (known[0], known[1]) != (key, value):
-            text = f"{_full(operation)} saw at mod_revision {revision} what {_full(known[2])} did not write."
+            text = (
+                f"{_full(operation)} shows a value at mod_revision {revision}, "
+                f"but that revision had been given to {_full(known[2])}."
+            )
             yield Violation(REUSED, text, [known[2], writers[0], operation])
             continue
         sure = [writer for writer in writers if effective(writer)]
@@ -237,6 +242,10 @@ def _details(
             for v in violations[:KEPT]
         ],
     }
+
+
+def _rank(label: str) -> int:
+    return _FIRST_SHOWN.index(label) if label in _FIRST_SHOWN else len(_FIRST_SHOWN)
 
 
 def _labels(violations: Sequence[Violation]) -> list[str]:

@@ -58,8 +58,12 @@ def overall(results: Iterable[CheckResult]) -> Verdict:
 
 
 def first_explanation(results: Iterable[CheckResult]) -> dict[str, Any] | None:
-    """The explanation to show first: of the first check that failed and can say why."""
-    for result in results:
-        if result.verdict is Verdict.INVALID and result.explanation is not None:
-            return result.explanation
-    return None
+    """The explanation to show first: of the first check that failed and can name two or more operations that
+    contradict each other; else of the first that can say anything. One operation alone convinces nobody."""
+    explanations = [
+        result.explanation
+        for result in results
+        if result.verdict is Verdict.INVALID and result.explanation is not None
+    ]
+    pairs = (found for found in explanations if len(found.get("operations", ())) > 1)
+    return next(pairs, explanations[0] if explanations else None)

@@ -283,7 +283,6 @@ class Node:
         waiting, self._waiting = self._waiting, {}
         for entry in waiting.values():
             entry.answer(Applied(error=errors.STOPPED))
-        self._changes.advanced()
         self._reads.fail(errors.STOPPED)
 
     # What happens to the member.
@@ -332,11 +331,12 @@ class Node:
             self.commit_index = max(self.commit_index, ready.hard_state.commit)
         for state in ready.read_states:
             self._reads.answered(state.request_context, state.index)
+        # Before applying: a member that is removed should still hear that its removal is committed.
+        messages = self._outgoing(ready.messages) if self.raft.role is Role.LEADER else []
         if ready.snapshot is None:
             self._apply(ready.committed_entries)
-        leading = self.raft.role is Role.LEADER
         return Effects(
-            messages=self._outgoing(ready.messages) if leading else [],
+            messages=messages,
             hard_state=ready.hard_state,
             entries=ready.entries,
             snapshot=ready.snapshot,
@@ -355,7 +355,6 @@ class Node:
         leading = self.raft.role is Role.LEADER
         messages = [] if leading else self._outgoing(ready.messages)
         self.raft.advance(ready)
-        self._changes.advanced()
         self._request_snapshot()
         return messages
 
@@ -477,7 +476,7 @@ class Node:
         self.outbox.removed = self._changes.removed
         waiting = self._waiting.pop(change_id, None)
         if waiting is not None:
-            self._changes.answer_later(partial(waiting.answer, result))
+            waiting.answer(result)
 
     def _outgoing(self, messages: list[Message]) -> list[Message]:
         """What may leave: nothing to removed members, the last of several append responses, images aside."""

@@ -6,13 +6,14 @@ Rules (etcd 3.7.1):
   a word, and whoever asked hears of the time-out.
 - A change is judged once more when it is applied. Raft hears of one that is refused, too, as a change of
   nobody: otherwise it would refuse the next.
-- Who asked is answered only when raft has moved past the entry, so that the next change is not refused.
+- A change is proposed between two cycles of the node, when raft has moved past all that was applied; so one
+  that is asked for as soon as another is answered is not refused.
 - A member that is removed stays for a moment, so that the others learn what was committed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from gauntlet.reference.apply import Applied, StateMachine
 from gauntlet.reference.formats import raftpb
@@ -30,7 +31,6 @@ class Reconfiguration:
         self._machine = machine
         self._peers = peers
         self._queue: list[ConfChange] = []
-        self._answers: list[Callable[[], None]] = []
 
     def add(self, change: ConfChange) -> None:
         self._queue.append(change)
@@ -56,15 +56,6 @@ class Reconfiguration:
         if result.error is None:
             self._follow(change)
         return change.id, result
-
-    def answer_later(self, answer: Callable[[], None]) -> None:
-        self._answers.append(answer)
-
-    def advanced(self) -> None:
-        """Raft has moved past everything applied so far."""
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            answer()
 
     def _follow(self, change: ConfChange) -> None:
         member_id = change.node_id

@@ -17,7 +17,7 @@ from gauntlet.harness.conformance.talk import Place
 Alter = Callable[[str, bytes], bytes]  # the path of the call and one answer's bytes; what goes on instead
 
 
-class Relay(grpc.GenericRpcHandler):
+class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """A gRPC server that passes every call on, and every answer through `alter`."""
 
     def __init__(self, address: str, alter: Alter) -> None:

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 # Every key over two letters with at most three of them, in order.
-KEYS = sorted(
-    {bytes(a) for n in range(1, 4) for a in itertools.product(b"ab", repeat=n)} | {b"\x00", b"c"}
-)
+KEYS = sorted({bytes(a) for n in range(1, 4) for a in itertools.product(b"ab", repeat=n)} | {b"\x00", b"c"})
 ends = st.sampled_from([b"", b"\x00", *KEYS])
 
 
@@ -32,7 +30,9 @@ granted_ranges = st.lists(
 
 
 @given(granted_ranges, st.sampled_from(KEYS))
-def test_a_key_may_be_used_if_some_permission_holds_it(granted: list[tuple[bytes, bytes]], key: bytes) -> None:
+def test_a_key_may_be_used_if_some_permission_holds_it(
+    granted: list[tuple[bytes, bytes]], key: bytes
+) -> None:
     ranges = Ranges(permission(*each) for each in granted)
     assert ranges.covers(key, b"") == any(holds(each, key) for each in granted)
 
@@ -46,7 +46,9 @@ def points(start: bytes, end: bytes) -> list[bytes]:
 
 
 @given(granted_ranges, st.sampled_from(KEYS), st.sampled_from([b"\x00", *KEYS]))
-def test_a_range_may_be_used_if_all_of_it_may(granted: list[tuple[bytes, bytes]], key: bytes, end: bytes) -> None:
+def test_a_range_may_be_used_if_all_of_it_may(
+    granted: list[tuple[bytes, bytes]], key: bytes, end: bytes
+) -> None:
     ranges = Ranges(permission(*each) for each in granted)
     allowed = ranges.covers(key, end)
     if end == b"\x00" or key < end:

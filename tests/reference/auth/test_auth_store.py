@@ -47,7 +47,7 @@ def test_what_is_kept_and_how() -> None:
     assert backend.get(buckets.AUTH, b"authRevision") == bytes(7) + b"\x05"
     assert backend.get(buckets.AUTH, b"authEnabled") is None
     # The options are there, though empty: that is how etcd writes a user added without any.
-    assert backend.get(buckets.AUTH_USERS, b"u") == b"\n\x01u\x12\x0b$2a$04$hash\x1a\x01r\"\x00"
+    assert backend.get(buckets.AUTH_USERS, b"u") == b'\n\x01u\x12\x0b$2a$04$hash\x1a\x01r"\x00'
     assert backend.get(buckets.AUTH_ROLES, b"r") == b"\n\x01r\x12\x08\x08\x01\x12\x01k\x1a\x01l"
     assert AuthStore(backend, SimpleTokens()).revision == 5
 

@@ -54,15 +54,15 @@ def test_tokens_made_while_switched_off_are_not_kept() -> None:
 @pytest.mark.parametrize(
     ("token", "index"),
     [
-        ("abc.12", 12),
-        (".0", 0),
+        ("abc.12", 13),
+        (".0", 1),
         ("abc", None),
         ("a.b", None),
         ("a.1.2", None),
         ("a.-1", None),
         ("a.+1", None),
         ("", None),
-        ("a.18446744073709551615", 18446744073709551615),
+        ("a.18446744073709551615", 18446744073709551616),
         ("a.18446744073709551616", None),
         ("a." + "9" * 5000, None),
     ],

@@ -49,7 +49,9 @@ class FakePeers:
 class SimulatedMember:
     """A node and its disk. `crash` loses everything but what was synced."""
 
-    def __init__(self, world: World, member_id: int, founders: list[membership.Member], **options: Any) -> None:
+    def __init__(
+        self, world: World, member_id: int, founders: list[membership.Member], **options: Any
+    ) -> None:
         self.world = world
         self.id = member_id
         self.options = options
@@ -176,7 +178,11 @@ class World:
         """Lets time pass until somebody leads."""
         for _ in range(limit):
             for member in self.members.values():
-                if member.id not in self.down and member.node.is_leader and member.node.raft.role.name == "LEADER":
+                if (
+                    member.id not in self.down
+                    and member.node.is_leader
+                    and member.node.raft.role.name == "LEADER"
+                ):
                     return member
             self.tick()
         raise AssertionError("nobody became leader")

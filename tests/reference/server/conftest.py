@@ -261,7 +261,9 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pair = Pair(
-            self.folder / f"{file or name}.pem", self.folder / f"{file or name}.key", certificate.serial_number
+            self.folder / f"{file or name}.pem",
+            self.folder / f"{file or name}.key",
+            certificate.serial_number,
         )
         pair.key.write_bytes(
             key.private_bytes(

@@ -84,7 +84,7 @@ def test_what_is_refused(text: str, words: str) -> None:
 
 def test_two_members_of_a_oneof() -> None:
     text = '{"target":"VERSION","version":"1","value":"YQ=="}'
-    with pytest.raises(JsonError, match="oneof etcdserverpb.Compare.target_union is already set"):
+    with pytest.raises(JsonError, match=r"oneof etcdserverpb\.Compare\.target_union is already set"):
         read_message(text.encode(), pb.Compare())
 
 

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 READY = "ready to serve client requests"
 
 
-def flags(client: int, peer: int, name: str = "a", scheme: str = "https", peer_scheme: str = "http") -> list[str]:
+def flags(
+    client: int, peer: int, name: str = "a", scheme: str = "https", peer_scheme: str = "http"
+) -> list[str]:
     clients, peers = f"{scheme}://127.0.0.1:{client}", f"{peer_scheme}://127.0.0.1:{peer}"
     return [
         *("--name", name, "--data-dir", "data", "--unsafe-no-fsync"),
@@ -90,7 +92,14 @@ def test_client_certificates_are_demanded_and_revoked(
     client, peer = ports(2)
     pair, good, bad = authority.sign("server"), authority.sign("good"), authority.sign("bad")
     crl = authority.revoke(bad.serial)
-    tls = ("--cert-file", str(pair.cert), "--key-file", str(pair.key), "--trusted-ca-file", str(authority.file))
+    tls = (
+        "--cert-file",
+        str(pair.cert),
+        "--key-file",
+        str(pair.key),
+        "--trusted-ca-file",
+        str(authority.file),
+    )
     member = launch(*alone(client, peer, *tls, "--client-cert-auth", "--client-crl-file", str(crl)))
     member.wait_for(READY)
     assert get(client, context(authority.file, good)) == 200
@@ -109,7 +118,14 @@ def test_allowed_hostnames(
     pair = authority.sign("server")
     known = authority.sign("known", hosts=("db.example.com",))
     other = authority.sign("other", hosts=("web.example.com",))
-    tls = ("--cert-file", str(pair.cert), "--key-file", str(pair.key), "--trusted-ca-file", str(authority.file))
+    tls = (
+        "--cert-file",
+        str(pair.cert),
+        "--key-file",
+        str(pair.key),
+        "--trusted-ca-file",
+        str(authority.file),
+    )
     allowed = ("--client-cert-auth", "--client-cert-allowed-hostname", "db.example.com")
     launch(*alone(client, peer, *tls, *allowed)).wait_for(READY)
     assert get(client, context(authority.file, known)) == 200
@@ -161,7 +177,14 @@ def test_etcdctl_with_client_certificates(
 ) -> None:
     client, peer = ports(2)
     pair, user = authority.sign("server"), authority.sign("root")
-    tls = ("--cert-file", str(pair.cert), "--key-file", str(pair.key), "--trusted-ca-file", str(authority.file))
+    tls = (
+        "--cert-file",
+        str(pair.cert),
+        "--key-file",
+        str(pair.key),
+        "--trusted-ca-file",
+        str(authority.file),
+    )
     launch(*alone(client, peer, *tls, "--client-cert-auth")).wait_for(READY)
     common = ("--endpoints", f"https://127.0.0.1:{client}", "--cacert", str(authority.file))
     with_pair = (*common, "--cert", str(user.cert), "--key", str(user.key))
@@ -196,9 +219,7 @@ def test_three_members_speak_tls_to_each_other(
     given = (*files, "--peer-trusted-ca-file", str(authority.file), "--peer-cert-allowed-cn", "member")
     tls = ("--peer-auto-tls",) if auto else given
     members = [
-        launch(
-            *flags(client, peer, f"m{at}", "http", "https"), "--initial-cluster", founders, *tls
-        )
+        launch(*flags(client, peer, f"m{at}", "http", "https"), "--initial-cluster", founders, *tls)
         for at, (client, peer) in enumerate(zip(numbers[:3], peers, strict=True))
     ]
     for member in members:

@@ -1,4 +1,4 @@
-"""What a member does by itself: compaction, corruption checks, log files; rules first, then running members."""
+"""What a member does by itself: compaction, corruption checks, log files. Rules first."""
 
 from __future__ import annotations
 
@@ -38,14 +38,18 @@ def run(compactor: Compactor, hours: float, revision: Callable[[float], int]) ->
 @pytest.mark.parametrize(
     ("period", "expected"),
     [
-        (0.5, [(0.5, 1), (1.0, 501), (1.5, 1001), (2.0, 1501)]),
-        (1.0, [(1.0, 1), (2.0, 1001)]),
-        (3.0, [(3.0, 1), (4.0, 1001), (5.0, 2001)]),
+        (0.5, [(0.5, 1), (1.0, 451), (1.5, 951), (2.0, 1451)]),
+        (1.0, [(1.0, 1), (2.0, 901)]),
+        (3.0, [(3.0, 1), (4.0, 901), (5.0, 1901)]),
     ],
 )
-def test_periodic_keeps_one_period(period: float, expected: list[tuple[float, int]]) -> None:
+def test_periodic_keeps_a_period_and_the_time_between_two_notes(
+    period: float, expected: list[tuple[float, int]]
+) -> None:
     compactor = Periodic(period * HOUR, 0.0)
-    assert run(compactor, max(2.0, period + 2), lambda hour: 1 + round(hour * 1000))[: len(expected)] == expected
+    assert (
+        run(compactor, max(2.0, period + 2), lambda hour: 1 + round(hour * 1000))[: len(expected)] == expected
+    )
 
 
 def test_periodic_waits_for_changes_and_leadership() -> None:
@@ -164,40 +168,72 @@ def test_a_member_compacts_by_itself(
     assert call(endpoint, "kv/range", {"key": "YQ=="})["kvs"][0]["mod_revision"] == "4"
 
 
+CHANGED = """
+from gauntlet.reference.mvcc.store import WriteTxn
+
+put = WriteTxn.put
+
+def other(self, key, value, lease=0):
+    return put(self, key, b"other" if value == b"second" else value, lease)
+
+WriteTxn.put = other
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("changed", [False, True], ids=["healthy", "changed"])
 @pytest.mark.parametrize("how", ["present", "compaction"])
-def test_healthy_members_raise_no_alarm_and_a_changed_one_does(
+def test_a_member_that_stores_something_else_is_found(
     launch: Callable[..., Any],
     ports: Callable[[int], list[int]],
     wait_until: Callable[..., None],
     tmp_path: Path,
     how: str,
+    changed: bool,
 ) -> None:
-    """Member c serves another hash than it should: it runs with a change of one value, made in its memory."""
+    """One of three members runs a store that puts another value; the control runs like the others."""
+    (tmp_path / "changed").mkdir()
+    (tmp_path / "changed" / "sitecustomize.py").write_text(CHANGED)
     check = ("--corrupt-check-time", "500ms")
     if how == "compaction":
         check = ("--feature-gates", "CompactHashCheck=true", "--compact-hash-check-time", "500ms")
     numbers = ports(6)
-    names = ["a", "b", "c"]
-    founders = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, numbers[3:], strict=True))
-    members = []
-    for name, client, peer_port in zip(names, numbers[:3], numbers[3:], strict=True):
-        clients, peers = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer_port}"
-        environment = {"PYTHONPATH": str(tmp_path)} if name == "c" else {}
-        members.append(
-            launch(
-                *("--name", name, "--data-dir", "data", "--unsafe-no-fsync", "--initial-cluster", founders),
-                *("--listen-client-urls", clients, "--advertise-client-urls", clients, *check),
-                *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
-                environment=environment,
-            )
+    urls = {name: (numbers[at], numbers[at + 3]) for at, name in enumerate("abc")}
+    founders = ",".join(f"{name}=http://127.0.0.1:{peer_port}" for name, (_, peer_port) in urls.items())
+
+    def start(name: str, *more: str) -> Any:
+        clients, peers = (f"http://127.0.0.1:{port}" for port in urls[name])
+        different = changed and name == "c"
+        return launch(
+            *("--name", name, "--data-dir", str(tmp_path / name), "--unsafe-no-fsync"),
+            *("--initial-cluster", founders, *more),
+            *("--listen-client-urls", clients, "--advertise-client-urls", clients),
+            *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
+            environment={"PYTHONPATH": str(tmp_path / "changed")} if different else {},
         )
+
+    members = [start(name, *check) for name in urls]
     for member in members:
         member.wait_for("ready to serve client requests")
     endpoint = f"127.0.0.1:{numbers[0]}"
-    done = "finished peer corruption check" if how == "present" else "successfully checked hash on whole cluster"
-    for value in ("Zmlyc3Q=", "c2Vjb25k"):
-        call(endpoint, "kv/put", {"key": "YQ==", "value": value})
-    call(endpoint, "kv/compaction", {"revision": "3"})
-    wait_until(lambda: any(done in member.log for member in members), 20.0, "a check that passed")
-    assert alarms(endpoint) == []
+    ids = {each["name"]: each["ID"] for each in call(endpoint, "cluster/member/list", {})["members"]}
+    done = "finished peer corruption check" if how == "present" else "successfully checked hash on whole"
+    for value in ("Zmlyc3Q=", "c2Vjb25k", "bGFzdA=="):
+        call(endpoint, "kv/put", {"key": value, "value": value})
+    if how == "compaction":
+        call(endpoint, "kv/compaction", {"revision": "3"})
+    if not changed:
+        checks = sum(member.log.count(done) for member in members)
+        wait_until(lambda: sum(m.log.count(done) for m in members) > checks, 20.0, "a check that passed")
+        assert alarms(endpoint) == []
+        return
+    wait_until(lambda: bool(alarms(endpoint)), 20.0, "an alarm")
+    (alarm, *_) = alarms(endpoint)
+    assert alarm["alarm"] == "CORRUPT"
+    # The leader trusts itself in the first check; in the second the majority decides.
+    assert how == "present" or alarm["memberID"] == ids["c"]
+    assert call(endpoint, "kv/put", {"key": "Yg=="})["message"] == "etcdserver: corrupt cluster"
+    assert members[2].stop() == 0
+    again = start("c", "--feature-gates", "InitialCorruptCheck=true")
+    assert again.process.wait(30) != 0
+    assert "found data inconsistency with peers" in again.log

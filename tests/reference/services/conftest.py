@@ -53,7 +53,9 @@ class Client:
             else grpc.secure_channel(target, credentials, options)
         )
 
-    def raw(self, path: str, request: Any, token: str | None = None, timeout: float = 10.0, **metadata: str) -> Any:
+    def raw(
+        self, path: str, request: Any, token: str | None = None, timeout: float = 10.0, **metadata: str
+    ) -> Any:
         """The response, or grpc.RpcError."""
         info = services[f"/{path}"]
         call = self.channel.unary_unary(
@@ -110,7 +112,12 @@ class Stream:
     """A streaming call: requests may be added, responses are taken one by one."""
 
     def __init__(
-        self, client: Client, path: str, requests: tuple[Any, ...], token: str | None, metadata: dict[str, str]
+        self,
+        client: Client,
+        path: str,
+        requests: tuple[Any, ...],
+        token: str | None,
+        metadata: dict[str, str],
     ) -> None:
         info = services[f"/{path}"]
         pairs = [*metadata.items(), *([("token", token)] if token is not None else [])]

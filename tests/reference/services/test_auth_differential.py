@@ -249,7 +249,9 @@ def test_leases_by_permission(same: Same) -> None:
                     if isinstance(answer, dict) and int(answer.get("TTL", 0)) > 0:
                         answer["TTL"] = "some"
                     note.taken.append((str(request), code, answer))
-                stream = client.stream(lease + "LeaseKeepAlive", pb.LeaseKeepAliveRequest(ID=number), token=token)
+                stream = client.stream(
+                    lease + "LeaseKeepAlive", pb.LeaseKeepAliveRequest(ID=number), token=token
+                )
                 note.taken.append(("keep-alive", number, stream.next()))
                 stream.close()
         for token in (None, "bad", bob, alice, root):
@@ -338,10 +340,14 @@ def test_the_rest_by_role(same: Same) -> None:
         change = pb.AuthUserChangePasswordRequest(name="alice", password="new")
         note.taken.append(client("etcdserverpb.Auth/UserChangePassword", change, root))
         note.taken.append(client("etcdserverpb.KV/Range", pb.RangeRequest(key=b"a/1"), alice))
-        note.taken.append(client(AUTH + "Authenticate", pb.AuthenticateRequest(name="alice", password="pw-alice")))
+        note.taken.append(
+            client(AUTH + "Authenticate", pb.AuthenticateRequest(name="alice", password="pw-alice"))
+        )
         alice = client.token("alice", "new")
         note.taken.append(client("etcdserverpb.KV/Range", pb.RangeRequest(key=b"a/1"), alice))
-        note.taken.append(client("etcdserverpb.Auth/UserDelete", pb.AuthUserDeleteRequest(name="alice"), root))
+        note.taken.append(
+            client("etcdserverpb.Auth/UserDelete", pb.AuthUserDeleteRequest(name="alice"), root)
+        )
         note.taken.append(client("etcdserverpb.KV/Range", pb.RangeRequest(key=b"a/1"), alice))
         note.taken.append(client("etcdserverpb.Auth/AuthDisable", pb.AuthDisableRequest(), root))
         note.taken.append(client("etcdserverpb.KV/Range", pb.RangeRequest(key=b"a/1"), "bad"))

@@ -1,4 +1,4 @@
-"""Members come and go, on a cluster of ours and on one of etcd 3.7.1: the same answers, and ours in between."""
+"""Members come and go, on a cluster of ours and on one of etcd 3.7.1: the same answers from both."""
 
 from __future__ import annotations
 
@@ -78,6 +78,14 @@ class Cluster:
         urls = [self.members[name].peer_url if name in self.members else name for name in names]
         return self.call(via, "MemberAdd", pb.MemberAddRequest(peerURLs=urls, isLearner=learner))
 
+    def leader(self, via: str) -> str:
+        number = int(self.clients[via](STATUS, pb.StatusRequest())[1]["leader"])
+        return next(name for name, each in self.ids.items() if each == number)
+
+    def remove(self, via: str, name: str) -> Any:
+        request = pb.MemberRemoveRequest(ID=self.ids[name])
+        return self.describe(self.clients[via](CLUSTER + "MemberRemove", request, timeout=9))
+
     def settled(self, via: str, count: int) -> None:
         """Until the cluster takes membership changes: everybody named, and connected for long enough."""
 
@@ -146,15 +154,17 @@ def grow(cluster: Cluster) -> None:
     cluster.start("m4", everybody, "--initial-cluster-state=existing")
     cluster.members["m4"].wait()
     cluster.settled("m1", 4)
-    leader = cluster.clients["m1"](STATUS, pb.StatusRequest())[1]["leader"]
-    follower = next(name for name in ("m2", "m3") if str(cluster.ids[name]) != leader)
+    leader = cluster.leader("m1")
+    follower = next(name for name in ("m2", "m3") if name != leader)
     answer = cluster.describe(
         cluster.clients[follower](CLUSTER + "MemberPromote", pb.MemberPromoteRequest(ID=cluster.ids["m4"]))
     )
     cluster.notes.append(answer)
     cluster.notes.append(
         cluster.describe(
-            cluster.clients[follower](CLUSTER + "MemberPromote", pb.MemberPromoteRequest(ID=cluster.ids["m4"]))
+            cluster.clients[follower](
+                CLUSTER + "MemberPromote", pb.MemberPromoteRequest(ID=cluster.ids["m4"])
+            )
         )
     )
     cluster.settled("m1", 4)
@@ -162,7 +172,9 @@ def grow(cluster: Cluster) -> None:
     cluster.call("m1", "MemberRemove", pb.MemberRemoveRequest(ID=cluster.ids["m4"]))
     cluster.notes.append(cluster.members["m4"].child.wait(15))
     cluster.call("m1", "MemberRemove", pb.MemberRemoveRequest(ID=cluster.ids["m4"]))
-    cluster.call("m2", "MemberUpdate", pb.MemberUpdateRequest(ID=cluster.ids["m3"], peerURLs=["http://127.0.0.1:7"]))
+    cluster.call(
+        "m2", "MemberUpdate", pb.MemberUpdateRequest(ID=cluster.ids["m3"], peerURLs=["http://127.0.0.1:7"])
+    )
     cluster.call("m1", "MemberList", pb.MemberListRequest())
     for name in ("m1", "m2"):
         code, _ = cluster.clients[name](PUT, pb.PutRequest(key=b"after"))
@@ -197,20 +209,20 @@ def test_removed_members_and_lost_quorums(kinds: Any, connect: Any, notes_equal:
         cluster = start_three(kind, connect)
         cluster.settled("m1", 3)
         cluster.call("m1", "MemberList", pb.MemberListRequest())
-        # A member that was down when it was removed stops when it comes back.
-        cluster.members["m3"].kill()
-        cluster.call("m1", "MemberRemove", pb.MemberRemoveRequest(ID=cluster.ids["m3"]))
-        cluster.start("m3")
-        cluster.notes.append(cluster.members["m3"].child.wait(20))
+        # A follower that was down when it was removed stops when it comes back.
+        leader = cluster.leader("m1")
+        lost, other = (name for name in ("m1", "m2", "m3") if name != leader)
+        cluster.members[lost].kill()
+        removed = cluster.remove(other, lost)
+        cluster.notes.append((removed[0], len(removed[2])))
+        cluster.start(lost)
+        cluster.notes.append(cluster.members[lost].child.wait(20))
         # The leader may go as well.
-        leader = cluster.clients["m1"](STATUS, pb.StatusRequest())[1]["leader"]
-        first, other = ("m1", "m2") if str(cluster.ids["m1"]) == leader else ("m2", "m1")
-        answer = cluster.describe(
-            cluster.clients[first](CLUSTER + "MemberRemove", pb.MemberRemoveRequest(ID=int(leader)))
-        )
-        cluster.notes.append((answer[0], len(answer[2])))
-        cluster.notes.append(cluster.members[first].child.wait(20))
-        until(lambda cluster=cluster, other=other: cluster.clients[other](PUT, pb.PutRequest(key=b"k"))[0] == "OK")
+        removed = cluster.remove(leader, leader)
+        cluster.notes.append((removed[0], len(removed[2])))
+        cluster.notes.append(cluster.members[leader].child.wait(20))
+        client = cluster.clients[other]
+        until(lambda client=client: client(PUT, pb.PutRequest(key=b"k"))[0] == "OK")
         notes.append(cluster.notes)
         kind.close()
     notes_equal(*notes)
@@ -267,7 +279,9 @@ def test_etcdctl_on_our_cluster(ours: Any, connect: Any) -> None:
     endpoint = f"--endpoints=127.0.0.1:{cluster.members['m1'].client_port}"
 
     def run(*arguments: str) -> str:
-        done = subprocess.run([etcdctl, endpoint, *arguments], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [etcdctl, endpoint, *arguments], capture_output=True, text=True, timeout=30, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

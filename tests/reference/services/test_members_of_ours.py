@@ -59,8 +59,14 @@ def test_a_restart_keeps_users_and_ends_tokens(ours: Any, connect: Any, flags: t
     member.start()
     member.wait()
     client = connect(member.client_port)
-    assert client(RANGE, pb.RangeRequest(key=b"a"), token) == ("UNAUTHENTICATED", "etcdserver: invalid auth token")
-    assert client(AUTH + "Authenticate", pb.AuthenticateRequest(name="alice", password="first-of-alice"))[0] != "OK"
+    assert client(RANGE, pb.RangeRequest(key=b"a"), token) == (
+        "UNAUTHENTICATED",
+        "etcdserver: invalid auth token",
+    )
+    assert (
+        client(AUTH + "Authenticate", pb.AuthenticateRequest(name="alice", password="first-of-alice"))[0]
+        != "OK"
+    )
     token = client.token("alice", "second-of-alice")
     assert client(RANGE, pb.RangeRequest(key=b"a"), token)[0] == "OK"
     assert client(RANGE, pb.RangeRequest(key=b"b"), token)[0] == "PERMISSION_DENIED"
@@ -116,7 +122,13 @@ def test_a_member_joins_through_a_snapshot_and_restarts(ours: Any, connect: Any)
 
 
 def test_flags_that_make_no_tokens(ours: Any) -> None:
-    for value in ("nonsense", "jwt", "jwt,sign-method=RS256", "jwt,sign-method=RS256,pub-key=/none", "simple,x"):
+    for value in (
+        "nonsense",
+        "jwt",
+        "jwt,sign-method=RS256",
+        "jwt,sign-method=RS256,pub-key=/none",
+        "simple,x",
+    ):
         member = ours.member("m1", f"--auth-token={value}")
         member.start()
         assert member.child.wait(10) not in (0, None)

@@ -75,7 +75,13 @@ def changes(entries: list[Entry]) -> list[tuple[int, str, int]]:
 
 
 def test_forcing_drops_what_is_not_committed_and_removes_the_others() -> None:
-    log = [conf(1, add(1)), conf(2, add(2)), conf(3, add(3)), Entry(2, 4, EntryType.NORMAL, b"x"), conf(5, add(4))]
+    log = [
+        conf(1, add(1)),
+        conf(2, add(2)),
+        conf(3, add(3)),
+        Entry(2, 4, EntryType.NORMAL, b"x"),
+        conf(5, add(4)),
+    ]
     recovered = Recovered(2, 9, HardState(term=3, vote=1, commit=4), None, log)
     added = force_alone(recovered, ["http://127.0.0.1:2"])
     assert changes(added) == [(5, "REMOVE_NODE", 1), (6, "REMOVE_NODE", 3)]

@@ -39,10 +39,10 @@ class Bench:
 def conformance_bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    chosen = request.config.getoption("--gauntlet-target", "reference")
-    spec = os.environ.get("GAUNTLET_TARGET", "reference") if chosen == "reference" else chosen
-    toxiproxy = request.config.getoption("--gauntlet-toxiproxy", "auto")
-    seed = request.config.getoption("--gauntlet-seed", None)
+    option = request.config.getoption
+    spec = option("--gauntlet-target", None) or os.environ.get("GAUNTLET_TARGET") or "reference"
+    toxiproxy = option("--gauntlet-toxiproxy", None) or "auto"
+    seed = option("--gauntlet-seed", None)
     folder = tmp_path_factory.mktemp("conformance")
     bench = Bench(str(spec), folder, str(toxiproxy), secrets.randbelow(2**31) if seed is None else int(seed))
     try:

@@ -86,6 +86,8 @@ class Normaliser:
     def _items(self, kind: str, field: FieldDescriptor, values: list[Any]) -> list[str]:
         if kind == "LeaseLeasesResponse" and field.name == "leases":
             values = sorted((v for v in values if v.ID in self.known_leases), key=lambda v: self._lease(v.ID))
+        if field.name == "members":  # stands in the order of the ids, which are chance
+            values = sorted(values, key=lambda member: (member.name, member.isLearner))
         return [self._value(kind, field, value, None) for value in values]
 
     def _value(self, kind: str, field: FieldDescriptor, value: Any, owner: Message | None) -> str:
@@ -151,12 +153,18 @@ class Normaliser:
 
     def _json(self, value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
+            if "peerURLs" in value and "ID" in value:
+                value = {**value, "ID": self._member(int(value["ID"]))}
             found = {key: self._json(item, key) for key, item in value.items()}
             return {key: item for key, item in found.items() if item not in (0, "", False, None, [], {})}
         if isinstance(value, list):
+            if name == "leases":
+                value = [item for item in value if int(item["ID"]) in self.known_leases]
             return [self._json(item, name) for item in value]
         if isinstance(value, str) and value.lstrip("-").isdigit():
             value = int(value)
+        elif isinstance(value, str):
+            value = self._text(value)
         if name in _VOLATILE or name in _MEMBERS or name == "version":
             return "*" if value else value
         if isinstance(value, int) and not isinstance(value, bool):

@@ -97,15 +97,17 @@ class Talk:
     ) -> Any:
         """The answer; RpcError when there is none. Any, because its type follows from the request's value."""
         path = path or path_of(request)
-        asked = self.names.message(request)
+        # Entered when it is asked, not when it is answered: calls side by side keep the order of the case.
+        exchange = Exchange(via, path, self.names.message(request), "no answer")
+        self.record.append(exchange)
         try:
             answer: Any = await self.client(via).call(path, request, timeout=timeout)
         except RpcError as error:
-            self.record.append(Exchange(via, path, asked, self.names.outcome(error)))
+            exchange.answer = self.names.outcome(error)
             raise
         if isinstance(request, pb.LeaseGrantRequest) and not request.ID:
             self.names.lease_named(answer.ID)
-        self.record.append(Exchange(via, path, asked, self.names.outcome(answer)))
+        exchange.answer = self.names.outcome(answer)
         return answer
 
     async def outcome(self, request: Message, path: str = "", via: str = "") -> Any:

@@ -1,7 +1,7 @@
 """From the files of a run directory to what the charts draw.
 
-Rules for size: every operation that was not plainly ok is kept, up to a bound far above what a run has; of the
-ok ones an even sample, with the slowest and the contradicting ones always among them. Rates, counts and
+Rules for size: every operation that was not plainly ok is kept, up to a bound far above what a run has; of
+the ok ones an even sample, with the slowest and the contradicting ones always among them. Rates, counts and
 quantiles are taken over all operations, and what was left out is said.
 """
 

@@ -239,7 +239,7 @@ function hitRate(x) {
 
 // ---- leaders and faults ------------------------------------------------------------------------------------------
 const memberColour = member => css["m" + (Math.max(0, data.members.indexOf(member)) % 6)];
-function strip(c, width, y, height, from, to, fill, label, weak, v = view) {
+function strip(c, width, y, height, from, to, fill, label, weak, v = view, short = "") {
   const a = xOf(from, width, v), b = xOf(to, width, v), w = Math.max(2, b - a);
   if (b < LEFT || a > width) return;
   c.globalAlpha = weak ? .25 : .85;
@@ -247,7 +247,8 @@ function strip(c, width, y, height, from, to, fill, label, weak, v = view) {
   c.fillRect(a, y, w, height);
   c.globalAlpha = 1;
   const visible = Math.min(b, width - RIGHT) - Math.max(a, LEFT);
-  if (label && c.measureText(label).width + 10 < visible) {
+  if (c.measureText(label).width + 10 > visible) label = short;
+  if (label && c.measureText(label).width + 6 < visible) {
     c.fillStyle = weak ? css.text : css.card;
     c.textAlign = "left";
     c.fillText(label, Math.max(a, LEFT) + 5, y + height / 2 + .5);
@@ -276,7 +277,7 @@ for (const fault of data.faults.filter(f => !f.refused)) {
 function drawFaults(c, width, height) {
   clip(c, width, 0, height, () => {
     for (const fault of data.faults) if (!fault.refused) {
-      strip(c, width, fault.lane * LANE + 1, LANE - 3, fault.from, fault.to, css[faultKind(fault)], fault.name, false);
+      strip(c, width, fault.lane * LANE + 1, LANE - 3, fault.from, fault.to, css[faultKind(fault)], fault.name, false, view, fault.id);
     }
   });
 }
@@ -303,7 +304,7 @@ const whole = { from: 0, to: data.end };
 const stacked = [chart(run, "Latency (log scale) at the time of the call", 330, drawLatency, hitLatency)];
 if (data.faults.some(f => !f.refused)) stacked.push(chart(run, "Faults", lanes.length * LANE + 2, drawFaults, hitFaults));
 if (data.leaders.length) stacked.push(chart(run, "Leader", 24, drawLeaders, hitLeaders));
-stacked.push(chart(run, "Answers per second", 110, drawRate, hitRate));
+stacked.push(chart(run, "Operations ended per second", 110, drawRate, hitRate));
 for (const one of stacked) zoomable(one, view, whole, () => stacked.forEach(each => each.paint()));
 
 const legend = document.getElementById("legend");

@@ -3,8 +3,8 @@
 Simple tokens, rules (etcd 3.7.1):
 
 - A token is a random prefix, a dot, and the index of the entry before the one that made it. It is made when
-  that is applied, so every member knows it; a member that has not applied up to the index waits before it
-  judges.
+  that is applied, so every member knows it; a member that has not come that far waits before it judges.
+  (Upstream waits for the entry before only, and may refuse a token that is about to be made.)
 - It lives for a time after its last use on this member (`--auth-token-ttl`); the clocks of the members are
   not compared.
 - Deleting a user or changing the password ends the user's tokens; switching authentication off ends all.
@@ -86,7 +86,7 @@ class SimpleTokens:
         if match is None:
             return None
         index = int(match[1]) if len(match[1]) <= 20 else _MAX_INDEX + 1
-        return index if index <= _MAX_INDEX else None
+        return index + 1 if index <= _MAX_INDEX else None
 
     def info(self, token: str, revision: int, now: float) -> AuthInfo | None:
         self._sweep(now)

@@ -1,8 +1,9 @@
 """What every HTTP request to the client port passes first: old paths, host names, CORS.
 
 Rules (etcd's access controller): `/v3beta/` means `/v3/`. Without TLS the Host header must be on the
-whitelist, against DNS rebinding. With client certificates and authentication on, a gateway request whose certificate
-names a user is refused, because the gateway would not act as that user. OPTIONS is answered here.
+whitelist, against DNS rebinding. With client certificates and authentication on, a gateway
+request whose certificate names a user is refused, because the gateway would not act as that user.
+OPTIONS is answered here.
 """
 
 from __future__ import annotations

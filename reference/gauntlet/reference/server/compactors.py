@@ -3,8 +3,9 @@
 Rules (etcd's v3compactor):
 
 - Periodic, with period P: ten times within P, or within an hour where P is longer, the revision is noted.
-  Once P has passed, the store is compacted at the revision of P ago; from then on every P, at most every hour. A
-  compaction that failed is tried again at the next note. Nothing is done where the revision did not move.
+  Once P has passed, the store is compacted at the revision of P ago; from then on every P, at most every
+  hour. A compaction that failed is tried again at the next note.
+  Nothing is done where the revision did not move.
 - By revision, keeping R: every five minutes at the present revision less R, if that moved.
 - Only a leader compacts; the notes go on meanwhile.
 """

@@ -53,6 +53,8 @@ _STRINGS = """
     log-level info
     log-format json
     listen-client-http-urls
+    discovery-srv
+    discovery-srv-name
     cert-file
     key-file
     client-cert-file
@@ -134,8 +136,6 @@ _OTHER_STRINGS = """
     discovery-cacert
     discovery-user
     discovery-password
-    discovery-srv
-    discovery-srv-name
     discovery-fallback exit
     distributed-tracing-address localhost:4317
     distributed-tracing-service-name etcd
@@ -185,11 +185,11 @@ FLAGS: Final[dict[str, Flag]] = {
 
 _TRACING = "traces are not exported, there is no OpenTelemetry in this node"
 _NO_BBOLT = "the store is in memory and durable through the log, there is no bbolt file to tune"
-_DISCOVERY = "a cluster is bootstrapped from --initial-cluster here"
+_DISCOVERY = "a cluster is bootstrapped from --initial-cluster or --discovery-srv here"
 _PEER_TIMES = "the peer transport works with etcd's 5 s"
 REASONS: Final[dict[str, str]] = {
     **{name: _TRACING for name in FLAGS if name.startswith("distributed-tracing")},
-    **{name: _DISCOVERY for name in FLAGS if name.startswith("discovery-")},
+    **{name: _DISCOVERY for name in FLAGS if name.startswith("discovery-") and "srv" not in name},
     "enable-distributed-tracing": _TRACING,
     "socket-reuse-port": "a port belongs to one member, the listener does not share it",
     "enable-pprof": "pprof profiles Go programs",

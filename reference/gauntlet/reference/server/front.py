@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gauntlet.api.wire.http_types import HttpHandler
 from gauntlet.api.wire.limits import Limits
 from gauntlet.api.wire.server import Server
 from gauntlet.api.wire.types import Answer, Method
@@ -110,7 +111,7 @@ class Front:
         self._split = bool(more.web.http_urls)
         self._server = Server(counted, None if self._split else web, limits=limits)
         self._http_server = Server({}, web, limits=limits)
-        metrics_pages = {"/metrics": self.metrics, **health_pages(node, self.tally)}
+        metrics_pages: dict[str, HttpHandler] = {"/metrics": self.metrics, **health_pages(node, self.tally)}
         self._metrics_server = Server({}, pages_handler(metrics_pages), limits=Limits())
 
     async def listen(self) -> None:

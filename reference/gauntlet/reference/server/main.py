@@ -22,6 +22,7 @@ from gauntlet.reference.server.front import Contexts
 from gauntlet.reference.server.join import look_around
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.member import Member
+from gauntlet.reference.server.srv import with_srv
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = given.get("config-file")
         if path:
             given = read_config_file(path)
-        config = build(given)
+        config = build(with_srv(given))
         log = Logger(config.log_level, config.log_outputs, config.log_format, config.more.rotation)
         tell(config, log, path, sys.argv[1:] if arguments is None else arguments)
     except (UsageError, ClusterConfigError, ValueError) as error:

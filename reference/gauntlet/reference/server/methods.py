@@ -11,7 +11,7 @@ from gauntlet.api.wire.types import Method, StreamHandler, UnaryHandler
 from gauntlet.reference.node import Node
 from gauntlet.reference.server.config import VERSION, Config
 from gauntlet.reference.services.auth import AuthService, Passwords
-from gauntlet.reference.services.base import Quota, leader_checked, voters_only
+from gauntlet.reference.services.base import Quota, checked_stream, leader_checked
 from gauntlet.reference.services.cluster import ClusterService, LeaderMembers
 from gauntlet.reference.services.downgrade import DowngradeService
 from gauntlet.reference.services.election import ElectionService
@@ -109,6 +109,7 @@ class Api:
             "v3electionpb.Election/Observe": self.elections.observe,
             "grpc.health.v1.Health/Watch": self.health.watch,
         }
-        table = {name: voters_only(self.node, handler) for name, handler in voters.items()}
-        table["etcdserverpb.Maintenance/Snapshot"] = self.guard.stream_for_root(self.maintenance.snapshot)
+        table = {name: checked_stream(self.node, handler) for name, handler in voters.items()}
+        snapshot = self.guard.stream_for_root(self.maintenance.snapshot)
+        table["etcdserverpb.Maintenance/Snapshot"] = checked_stream(self.node, snapshot, learners=True)
         return table

@@ -106,7 +106,11 @@ FEATURES: dict[str, tuple[str, bool]] = {
     "TxnModeWriteWithSharedBuffer": ("BETA", True),
 }
 # Gates whose other setting this node has no code for, with the reason.
+_LEASES = "leases have one way of being checkpointed and renewed here"
 FIXED_FEATURES = {
+    "FastLeaseKeepAlive": _LEASES,
+    "LeaseCheckpoint": _LEASES,
+    "LeaseCheckpointPersist": _LEASES,
     "PriorityRequest": "requests of one loop turn are one batch, there is no order among them to change",
     "SetMemberLocalAddr": "the system chooses the local address of connections to peers",
 }
@@ -278,8 +282,4 @@ def _features(flags: _Flags) -> dict[str, tuple[str, bool]]:
     for name, reason in FIXED_FEATURES.items():
         if gates[name][1] != FEATURES[name][1]:
             raise UsageError(f"--feature-gates: {name} cannot be changed on this node: {reason}")
-    if gates["LeaseCheckpointPersist"][1] and not gates["LeaseCheckpoint"][1]:
-        raise UsageError(
-            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"
-        )
     return gates

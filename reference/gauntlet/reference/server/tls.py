@@ -284,8 +284,13 @@ def with_own_certificate(files: TlsFiles, directory: Path, urls: Sequence[str], 
     if not (cert.exists() and key.exists()):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(cert, key, [urlsplit(url).hostname or "" for url in urls], years)
-    paths = {"cert_file": str(cert), "key_file": str(key)}
-    return replace(files, **paths, client_cert_file=str(cert), client_key_file=str(key))
+    return replace(
+        files,
+        cert_file=str(cert),
+        key_file=str(key),
+        client_cert_file=str(cert),
+        client_key_file=str(key),
+    )
 
 
 def _make(cert: Path, key: Path, hosts: Sequence[str], years: int) -> None:

@@ -10,7 +10,8 @@ import ctypes
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
@@ -26,6 +27,12 @@ from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.metrics.tally import Tally
 
 _MCL_CURRENT_AND_FUTURE = 1 | 2
+T = TypeVar("T")
+
+
+def _settle(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 class Upkeep:
@@ -173,12 +180,12 @@ class Upkeep:
 
     async def _propose(self, request: pb.InternalRaftRequest) -> Applied:
         result: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
-        self._node.propose(request, lambda applied: result.done() or result.set_result(applied))
+        self._node.propose(request, partial(_settle, result))
         return await result
 
     async def _read(self) -> RpcError | None:
         result: asyncio.Future[RpcError | None] = asyncio.get_running_loop().create_future()
-        self._node.read(lambda error: result.done() or result.set_result(error))
+        self._node.read(partial(_settle, result))
         return await result
 
     def _lock_memory(self) -> None:

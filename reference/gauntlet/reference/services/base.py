@@ -14,6 +14,7 @@ from gauntlet.reference.node import Node
 from gauntlet.reference.services.guard import Guard
 
 REQUIRE_LEADER = "hasleader"
+CLIENT_VERSION = "client-api-version"
 
 
 class Service:
@@ -80,12 +81,15 @@ class Service:
 
 
 def leader_checked(node: Node, handler: UnaryHandler) -> UnaryHandler:
-    """`handler`, refusing calls that ask for a leader (metadata `hasleader: true`) while there is none, and
-    what a learner does not answer: all but its status and serializable ranges."""
+    """`handler` behind what etcd asks of every call: what a learner does not answer is refused (all but its
+    status and serializable ranges), so is a client version that is no text, and a call that asks for a leader
+    (metadata `hasleader: true`) while there is none."""
 
     def checked(context: Context, request: Any, reply: Reply) -> None:
         if node.learner and not _learner_answers(request):
             reply(errors.NOT_SUPPORTED_FOR_LEARNER)
+        elif _garbled_version(context):
+            reply(errors.INVALID_CLIENT_API_VERSION)
         elif context.metadata.get(REQUIRE_LEADER) == "true" and not node.leader:
             reply(errors.NO_LEADER)
         else:
@@ -100,14 +104,26 @@ def _learner_answers(request: Any) -> bool:
     )
 
 
-def voters_only(node: Node, handler: StreamHandler) -> StreamHandler:
-    """`handler`, refused on a learner: of all streams it only offers the snapshot."""
+def _garbled_version(context: Context) -> bool:
+    """Whether the client's version is not UTF-8; such bytes arrive as lone surrogates."""
+    version = context.metadata.get(CLIENT_VERSION)
+    return version is not None and not version.isascii() and any("\ud800" <= c <= "\udfff" for c in version)
+
+
+def checked_stream(node: Node, handler: StreamHandler, *, learners: bool = False) -> StreamHandler:
+    """`handler` behind the same checks, but for the leader, whom streams watch themselves.
+
+    `learners`: whether a learner offers it.
+    """
 
     def checked(stream: ServerStream) -> StreamReceiver:
-        if node.learner:
+        if node.learner and not learners:
             stream.finish(errors.NOT_SUPPORTED_FOR_LEARNER)
-            return Refused()
-        return handler(stream)
+        elif _garbled_version(stream.context):
+            stream.finish(errors.INVALID_CLIENT_API_VERSION)
+        else:
+            return handler(stream)
+        return Refused()
 
     return checked
 

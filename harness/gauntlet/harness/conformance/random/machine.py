@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 LENGTH = 40  # steps of a sequence, unless it is cut short
-SHRINK_SECONDS = 60.0
+SHRINK_SECONDS = 30.0
+POLISH = 60  # replays at most
 _SETTLE = 3.0  # seconds that a late event is waited for before it counts as missing
 
 
@@ -190,6 +191,34 @@ def _machine(duel: Duel) -> type[RuleBasedStateMachine]:
     return type("RandomSteps", (Sequence,), rules)
 
 
+def polish(duel: Duel, difference: Difference) -> Difference:
+    """Leaves out one step after the other, as long as the targets still differ: what time was short for."""
+    duel.shrink_seconds = float("inf")
+    best, number = difference, 0
+    for _ in range(POLISH):
+        if number >= len(best.steps):
+            break
+        shorter = replay(duel, [*best.steps[:number], *best.steps[number + 1 :]])
+        if shorter is None:
+            number += 1
+        else:
+            best = shorter
+    return best
+
+
+def replay(duel: Duel, steps: Sequence[AnyStep]) -> Difference | None:
+    """These steps on both targets; where they differ, if they do."""
+    before = len(duel.found)
+    duel.begin()
+    try:
+        for step in steps:
+            duel.do(step)
+        duel.finish()
+    except DifferenceFound:
+        duel.end()
+    return duel.found[-1] if len(duel.found) > before else None
+
+
 def run_random(
     target: str, against: str, steps: int, chosen_seed: int, directory: Path, toxiproxy: str = "auto"
 ) -> Found:
@@ -227,6 +256,7 @@ def fight(duel: Duel, steps: int, chosen_seed: int) -> Found:
         run_state_machine_as_test(machine, settings=options)
     except (DifferenceFound, Flaky):
         difference = min(duel.found, key=lambda item: (len(item.steps), len(str(item.steps))))
+        difference = polish(duel, difference)
         return Found(False, _text(duel, difference, chosen_seed), duel.sent, duel.sequences, difference)
     text = f"{duel.sent} steps in {duel.sequences} sequences on {' and '.join(duel.names)}: no difference"
     return Found(True, f"{text} (seed {chosen_seed})", duel.sent, duel.sequences)

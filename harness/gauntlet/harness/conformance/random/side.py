@@ -176,7 +176,10 @@ class Side:
         request = resolve(step.request, self.base)
         client = self.clients[step.connection]
         if not services[path].server_streaming:
-            return self.names.outcome(await client.call(path, request))
+            answer = await client.call(path, request)
+            if isinstance(request, pb.LeaseGrantRequest) and not request.ID:
+                self.names.lease_named(getattr(answer, "ID", 0))
+            return self.names.outcome(answer)
         whole = services[path].response()
         async with await client.stream(path, request, timeout=_WAIT) as stream:
             async for piece in stream:

@@ -64,7 +64,7 @@ AnyStep = Step | Login | SetUpRoot | Watch | KeepAlive
 KEYS = [b"a", b"b", b"c", b"a\x00", b"aa", b"\xff", b"\x00", b"k" * 300]
 ODD_KEYS = [b"", b"x" * 20_000]
 VALUES = [b"", b"1", b"2", b"\x00\xff", b"v" * 5000]
-_KEY_POOL = KEYS * 4 + ODD_KEYS
+_KEY_POOL = [b"a", b"b"] * 12 + KEYS * 3 + ODD_KEYS
 LEASES = [101, 102, 103]
 ODD_LEASES = [0, -1, 4711, 2**63 - 1]
 USERS = ["u", "v", ROOT]
@@ -75,13 +75,11 @@ connections = st.integers(0, CONNECTIONS - 1)
 keys = st.integers(0, len(_KEY_POOL) - 1).map(lambda number: _KEY_POOL[number])
 ends = st.sampled_from([b"", b"", b"", b"b", b"d", b"\x00", b"\xff\xff"])
 values = st.integers(0, len(VALUES) - 1).map(lambda number: VALUES[number])
-leases = st.sampled_from([0, 0, 0, *LEASES * 2, *ODD_LEASES])
+leases = st.sampled_from([*[0] * 24, *LEASES * 2, *ODD_LEASES])
 ids = st.sampled_from([*LEASES * 3, *ODD_LEASES])
 flags = st.booleans()
-rare = st.sampled_from([False, False, False, True])
-revisions = st.one_of(
-    st.sampled_from([0, 0, 0, 0, -1, 1, 2**62, NOW - 1, NOW]), st.integers(1, 30).map(lambda n: NOW + n)
-)
+rare = st.sampled_from([*[False] * 9, True])
+revisions = st.sampled_from([*[0] * 12, -1, 1, 2**62, NOW - 1, NOW, *range(NOW + 1, NOW + 13)])
 limits = st.sampled_from([0, 0, 0, 1, 2, -1, 2**62])
 
 ranges = st.builds(
@@ -90,15 +88,15 @@ ranges = st.builds(
     range_end=ends,
     limit=limits,
     revision=revisions,
-    sort_order=st.sampled_from([0, 0, 0, 1, 2, 9]),
-    sort_target=st.sampled_from([0, 0, 1, 2, 3, 4, 9]),
+    sort_order=st.sampled_from([*[0] * 10, 1, 1, 2, 2, 9]),
+    sort_target=st.sampled_from([*[0] * 10, 1, 2, 3, 4, 9]),
     serializable=rare,
     keys_only=rare,
     count_only=rare,
-    min_mod_revision=st.sampled_from([0, 0, 0, NOW + 2, NOW + 5]),
-    max_mod_revision=st.sampled_from([0, 0, 0, NOW + 3, NOW + 6]),
-    min_create_revision=st.sampled_from([0, 0, 0, NOW + 2]),
-    max_create_revision=st.sampled_from([0, 0, 0, NOW + 4]),
+    min_mod_revision=st.sampled_from([*[0] * 8, NOW + 2, NOW + 5]),
+    max_mod_revision=st.sampled_from([*[0] * 8, NOW + 3, NOW + 6]),
+    min_create_revision=st.sampled_from([*[0] * 8, NOW + 2]),
+    max_create_revision=st.sampled_from([*[0] * 8, NOW + 4]),
 )
 puts = st.builds(
     pb.PutRequest, key=keys, value=values, lease=leases, prev_kv=flags, ignore_value=rare, ignore_lease=rare
@@ -125,7 +123,10 @@ _leaf = st.one_of(
     st.builds(pb.RequestOp, request_range=ranges),
     st.builds(pb.RequestOp, request_put=puts),
     st.builds(pb.RequestOp, request_delete_range=deletes),
-    st.just(pb.RequestOp()),
+    st.builds(pb.RequestOp, request_put=puts),
+    rare.map(
+        lambda empty: pb.RequestOp() if empty else pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))
+    ),
 )
 
 
@@ -165,7 +166,6 @@ permissions = st.builds(authpb.Permission, permType=st.integers(0, 2), key=keys,
 _SINGLE: dict[str, st.SearchStrategy[Any]] = {
     "range": ranges,
     "put": puts,
-    "put_again": puts,
     "delete": deletes,
     "txn": txns,
     "compact": compactions,
@@ -229,6 +229,21 @@ STEPS |= {
     "set_up_root": st.just(SetUpRoot()),
     "login": st.builds(Login, users, passwords, connections),
 }
+
+
+# Kinds that are drawn more often than the others, which are drawn once: what changes the store comes first.
+_OFTEN = {
+    "put": 8,
+    "delete": 5,
+    "range": 4,
+    "txn": 4,
+    "watch": 2,
+    "grant": 2,
+    "time_to_live": 2,
+    "keep_alive": 2,
+}
+for _name, _times in _OFTEN.items():
+    STEPS |= {f"{_name}_{number}": STEPS[_name] for number in range(2, _times + 1)}
 
 
 def resolve(message: Message, base: int) -> Message:

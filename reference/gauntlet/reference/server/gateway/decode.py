@@ -16,12 +16,12 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError
-from json.decoder import scanstring
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 MAX_DEPTH = 10_000
@@ -47,6 +47,11 @@ _KINDS: Final = {
     FieldDescriptor.TYPE_BYTES: "bytes",
     FieldDescriptor.TYPE_ENUM: "enum",
 }
+
+
+# The scanner of Python's own decoder: text and the position after the opening quote, to value and end.
+# typeshed does not know the attribute.
+_scan_string: Callable[[str, int], tuple[str, int]] = json.JSONDecoder().parse_string  # type: ignore[attr-defined]
 
 
 class JsonError(Exception):
@@ -224,9 +229,11 @@ class _Reader:
         """A value for the field, or None for an enum name that is not known."""
         start = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches everywhere
         if self._text[start] == '"':
-            value, self._at = scanstring(self._text, start + 1)
+            value, self._at = _scan_string(self._text, start + 1)
             if not value.isascii() and _LONE.search(value):
-                raise self._syntax_error(start, f"invalid escape code in string {self._text[start : self._at]}")
+                raise self._syntax_error(
+                    start, f"invalid escape code in string {self._text[start : self._at]}"
+                )
             converted = _from_string(field, value)
         else:
             word, start = self._next()
@@ -251,7 +258,7 @@ class _Reader:
     def _next(self) -> tuple[str, int]:
         start = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches everywhere
         if self._text[start] == '"':
-            _, self._at = scanstring(self._text, start + 1)
+            _, self._at = _scan_string(self._text, start + 1)
         else:
             self._at = _TOKEN.match(self._text, start).end()  # type: ignore[union-attr]  # it is JSON
         return self._text[start : self._at], start
@@ -287,6 +294,7 @@ def _from_string(field: FieldDescriptor, value: str) -> Any:
     if kind == FieldDescriptor.TYPE_STRING:
         return value
     if kind == FieldDescriptor.TYPE_ENUM:
+        assert field.enum_type is not None
         known = field.enum_type.values_by_name.get(value)
         return None if known is None else known.number
     bounds = _INT_BOUNDS.get(field.cpp_type)
@@ -340,7 +348,7 @@ _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _FIELDS: dict[str, dict[str, FieldDescriptor]] = {}
 
 
-def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+def _fields(descriptor: Any) -> dict[str, FieldDescriptor]:
     """Fields by both of their names; the JSON name wins, as in Go."""
     known = _FIELDS.get(descriptor.full_name)
     if known is None:

@@ -192,9 +192,8 @@ class Call:
             return
         if not self._responder.started:
             self._responder.start(200, STREAM_HEADERS)
-        if isinstance(message, bytes):
-            message = self._method.response.FromString(message)
-        self._responder.write(result_line(message))
+        whole: Message = self._method.response.FromString(message) if isinstance(message, bytes) else message
+        self._responder.write(result_line(whole))
 
     def finish(self, error: RpcError | None = None) -> None:
         if self._over:

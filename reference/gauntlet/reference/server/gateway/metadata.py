@@ -28,7 +28,6 @@ PERMANENT = frozenset(
         "date",
         "expect",
         "from",
-       
         "if-match",
         "if-modified-since",
         "if-none-match",

@@ -19,7 +19,7 @@ from gauntlet.reference.server.peers.status import PeerStatus
 from prometheus_client.metrics_core import Metric
 
 # grpc-go's spelling of the codes.
-CODE_NAMES = {
+CODE_NAMES: dict[Code, str] = {
     Code.OK: "OK",
     Code.CANCELLED: "Canceled",
     **{

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from gauntlet.reference.server.metrics.tally import Histogram
 from prometheus_client.metrics_core import Metric
 
 Labels = tuple[str, ...]
-Values = Mapping[Labels, float]
+Key = TypeVar("Key", bound=Labels)
 
 
 def counter(name: str, words: str, value: float | None = None) -> Metric:
@@ -24,7 +25,7 @@ def gauge(name: str, words: str, value: float | None = None) -> Metric:
     return _single(name, words, "gauge", value)
 
 
-def labelled(name: str, words: str, kind: str, labels: Labels, values: Values) -> Metric:
+def labelled(name: str, words: str, kind: str, labels: Labels, values: Mapping[Key, float]) -> Metric:
     """`kind` is counter or gauge; a value for each tuple of label values."""
     metric = Metric(name, words, kind)
     for key, value in values.items():
@@ -33,12 +34,12 @@ def labelled(name: str, words: str, kind: str, labels: Labels, values: Values) -
 
 
 def histogram(
-    name: str, words: str, values: Mapping[Labels, Histogram] | Histogram, labels: Labels = ()
+    name: str, words: str, values: Mapping[Key, Histogram] | Histogram, labels: Labels = ()
 ) -> Metric:
     metric = Metric(name, words, "histogram")
-    if isinstance(values, Histogram):
-        values = {(): values}
-    for key, one in values.items():
+    ones: Iterable[tuple[Labels, Histogram]]
+    ones = [((), values)] if isinstance(values, Histogram) else values.items()
+    for key, one in ones:
         named = dict(zip(labels, key, strict=True))
         running = 0
         for bound, count in zip((*one.bounds, math.inf), one.counts, strict=True):
