@@ -20,12 +20,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from gauntlet.harness.targets import Target, TargetOptions, create_target
 from gauntlet.harness.tools.cache import ToolError
 from gauntlet.harness.tools.find import find_tool
+from rich.console import Console
+from rich.table import Table
 
 CONNECTIONS = 10
 VALUE_BYTES = 256
@@ -63,9 +62,7 @@ def measure(tool: Path, target: Target, load: Load, total: int, clients: int) ->
     return float(found.group(1))
 
 
-async def one_cluster(
-    tool: Path, spec: str, nodes: int, total: int, clients: int
-) -> dict[str, float]:
+async def one_cluster(tool: Path, spec: str, nodes: int, total: int, clients: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         options = TargetOptions(directory=Path(directory), nodes=nodes, toxiproxy="auto")
         async with create_target(spec, options) as target:

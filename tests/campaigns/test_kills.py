@@ -12,7 +12,6 @@ import random
 from pathlib import Path
 
 import pytest
-
 from gauntlet.api.errors import RpcError
 from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.targets import Target, TargetOptions, create_target

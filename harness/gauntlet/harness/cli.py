@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from gauntlet.harness.cli_conformance import conformance
 from gauntlet.harness.cli_tools import tools
 from gauntlet.harness.observer import Observer, Stop
 from gauntlet.harness.plan import Plan, PlanError
@@ -165,6 +166,9 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a ru
         return 0
 
     return _guarded(write, directory)
+
+
+app.command()(conformance)
 
 
 def _guarded(work: Callable[[], int], directory: Path) -> int:

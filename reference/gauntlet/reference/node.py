@@ -58,6 +58,8 @@ Answer = Callable[[Applied], None]
 MAX_APPLY_GAP = 5000
 # Revocations of expired leases under way at once.
 MAX_PENDING_REVOKES = 16
+# etcd has no code of its own for this text: clients get it as Unknown.
+TOO_MANY_REQUESTS = RpcError(errors.Code.UNKNOWN, errors.REQUEST_TOO_MANY_REQUESTS.message, definite=True)
 TRANSFER_TIMEOUT = RpcError(
     errors.Code.UNKNOWN, "etcdserver: request timed out, leader transfer took too long", definite=False
 )
@@ -375,7 +377,7 @@ class Node:
         if self._stopped:
             return errors.STOPPED
         if self.commit_index > self.machine.applied_index + MAX_APPLY_GAP:
-            return errors.REQUEST_TOO_MANY_REQUESTS
+            return TOO_MANY_REQUESTS
         return None
 
     def _expect(self, request_id: int, answer: Answer) -> None:

@@ -166,7 +166,7 @@ def test_strict_reconfiguration(world: MakeWorld) -> None:
     answer = call(cluster, members.member_add, add)
     assert [each.peerURLs for each in answer.members].count([PEER]) == 1
     expected = membership.member_id([PEER], "", 10**9)
-    assert answer.member.ID == expected
+    assert expected == answer.member.ID
     gone = call(cluster, members.member_remove, pb.MemberRemoveRequest(ID=answer.member.ID))
     assert len(gone.members) == 3
 

@@ -272,7 +272,6 @@ class Member:
     def _tick_all(self) -> None:
         self.node.tick()
         self._api.watches.tick()
-        self._versions.tick()
 
     def _turn(self) -> None:
         self._turn_scheduled = False
@@ -295,6 +294,7 @@ class Member:
                 break
             self._finish_cycle()
         self.node.sync_watches()
+        self._versions.tick()
 
     def _write(self, effects: Effects) -> None:
         """In the disk's thread."""

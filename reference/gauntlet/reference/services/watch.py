@@ -138,7 +138,6 @@ class WatchStream:
             while self._next_id in self._watches:
                 self._next_id += 1
             watch_id = self._next_id
-            self._next_id += 1
         elif watch_id in self._watches:
             self._refuse(DUPLICATE_ID)
             return
@@ -155,6 +154,9 @@ class WatchStream:
         except EmptyWatchRangeError as error:
             self._refuse(str(error))
             return
+        # Only now: a refused watch uses up no id.
+        if request.watch_id == 0:
+            self._next_id += 1
         self._watches[watch_id] = Watch(watcher, request.fragment, request.progress_notify)
         self._stream.send(pb.WatchResponse(header=self._service.header(), watch_id=watch_id, created=True))
         self._node.wake()
@@ -185,6 +187,7 @@ class WatchStream:
         watch = self._watches[watch_id]
         response = pb.WatchResponse(header=self._service.header(revision), watch_id=watch_id)
         if watcher.compact_revision:
+            response.header.revision = 0  # etcd leaves it out here
             response.canceled = True
             response.compact_revision = watcher.compact_revision
             del self._watches[watch_id]
