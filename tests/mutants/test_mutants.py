@@ -1,6 +1,7 @@
-"""Proof that a run can fail: each mutant lacks one safeguard, and the same plan that it fails the node passes.
+"""Proof that a run can fail: each mutant lacks one safeguard, and the node passes the plan that it fails.
 
-The short form (environment `chaos`) tries one seed of each; the campaign tries five, and twenty of the control.
+The short form (environment `chaos`) tries one seed of each; the campaign tries five, and twenty of the
+control.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def gauntlet_run(target: str, faults: str, seed: int, out: Path) -> tuple[int, d
 def check_mutant(name: str, seed: int, directory: Path) -> None:
     target = f"etcd:{launcher(directory, HERE / f'{name}.py')}"
     out = directory / "run"
-    status, results, output, took = gauntlet_run(target, MUTANTS[name], seed, out)
+    status, results, _, took = gauntlet_run(target, MUTANTS[name], seed, out)
     assert status == 1, f"{name} with seed {seed} was not caught: exit {status}"
     assert results["verdict"] == "invalid"
     assert took < LIMIT
