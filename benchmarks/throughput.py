@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gauntlet.harness.targets import Target, TargetOptions, create_target
 from gauntlet.harness.tools.cache import ToolError
-from gauntlet.harness.tools.find import find_tool
+from gauntlet.harness.tools.find import find_benchmark
 from rich.console import Console
 from rich.table import Table
 
@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 3])
     given = parser.parse_args()
     try:
-        tool = find_tool("benchmark", print)
+        tool = find_benchmark(print)
     except ToolError as error:
         print(error, file=sys.stderr)
         return 3

@@ -19,7 +19,9 @@ tools = typer.Typer(
 
 @tools.command("install")
 def install_command(
-    program: Annotated[str, typer.Argument(help="etcd@VERSION, toxiproxy[@VERSION] or h2spec[@VERSION].")],
+    program: Annotated[
+        str, typer.Argument(help="etcd@VERSION, toxiproxy, h2spec or benchmark, with @VERSION.")
+    ],
 ) -> int:
     """Build a program into the cache, once."""
     path = install(program, typer.echo)

@@ -15,7 +15,18 @@ import grpc.aio
 import pytest
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import mvccpb
-from gauntlet.harness.targets import NETWORK, Member, MemberDied, Target, TargetError, TargetOptions
+
+# `run` and `testing` are imported here, not in the fixture: pytester forgets what a test imports first.
+from gauntlet.harness import run, testing
+from gauntlet.harness.targets import (
+    NETWORK,
+    Member,
+    MemberDied,
+    Target,
+    TargetError,
+    TargetOptions,
+    create_target,
+)
 
 
 @dataclass
@@ -178,9 +189,6 @@ class FakeTarget(Target):
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> list[FakeTarget]:
     """Targets named fake... are made by FakeTarget while the test lasts; the list has those made."""
-    from gauntlet.harness import run, testing
-    from gauntlet.harness.targets import create_target
-
     made: list[FakeTarget] = []
 
     def create(spec: str, options: TargetOptions) -> Target:

@@ -20,6 +20,7 @@ Say = Callable[[str], None]
 
 TOXIPROXY_VERSION = "2.12.0"
 H2SPEC_VERSION = "2.2.1"
+BENCHMARK_VERSION = "3.7.1"
 
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?")
 _ETCD_PARTS = {"etcd": "server", "etcdctl": "etcdctl", "etcdutl": "etcdutl"}
@@ -29,7 +30,7 @@ _NO_SUCH_VERSION = ("unknown revision", "no matching versions", "not available",
 
 
 def install(spec: str, say: Say) -> Path:
-    """`etcd@VERSION`, `toxiproxy[@VERSION]` or `h2spec[@VERSION]`: the path of its main program."""
+    """`etcd@VERSION`, or `toxiproxy`, `h2spec`, `benchmark` with or without a version: its program's path."""
     tool, _, version = spec.partition("@")
     if tool == "etcd":
         if not version:
@@ -39,7 +40,9 @@ def install(spec: str, say: Say) -> Path:
         return install_toxiproxy(version or TOXIPROXY_VERSION, say)
     if tool == "h2spec":
         return install_h2spec(version or H2SPEC_VERSION, say)
-    raise ToolError(f"unknown tool {tool!r}; known are etcd@VERSION, toxiproxy, h2spec")
+    if tool == "benchmark":
+        return install_benchmark(version or BENCHMARK_VERSION, say)
+    raise ToolError(f"unknown tool {tool!r}; known are etcd@VERSION, toxiproxy, h2spec, benchmark")
 
 
 def install_etcd(version: str, say: Say) -> Path:
@@ -52,18 +55,36 @@ def install_etcd(version: str, say: Say) -> Path:
             f"etcd {version} cannot be built: no module of it is served before 3.5. "
             "Give a binary with etcd:/path/to/etcd (Debian's package etcd-server is 3.4.23)"
         )
-    go = find_go(f"etcd {version}")
-    with building("etcd", version) as folder, tempfile.TemporaryDirectory(prefix="gauntlet-build-") as work:
+    modules = [f"go.etcd.io/etcd/{part}/v3" for part in _ETCD_PARTS.values()]
+    packages = {program: f"go.etcd.io/etcd/{part}/v3" for program, part in _ETCD_PARTS.items()}
+    return _build_in_wrapper("etcd", version, modules, packages, say)
+
+
+def install_benchmark(version: str, say: Say) -> Path:
+    """etcd's own load generator, of the release `version`."""
+    version = check_version(version)
+    if (found := cached("benchmark", version, "benchmark")) is not None:
+        say(f"benchmark {version} is there already: {found}")
+        return found
+    package = "go.etcd.io/etcd/v3/tools/benchmark"
+    return _build_in_wrapper("benchmark", version, ["go.etcd.io/etcd/v3"], {"benchmark": package}, say)
+
+
+def _build_in_wrapper(
+    tool: str, version: str, modules: list[str], packages: dict[str, str], say: Say
+) -> Path:
+    """Builds programs (name -> package) of modules that `go install` refuses, in a module of our own."""
+    purpose = f"{tool} {version}"
+    go = find_go(purpose)
+    with building(tool, version) as folder, tempfile.TemporaryDirectory(prefix="gauntlet-build-") as work:
         module = Path(work)
-        say(f"etcd {version}: fetching the modules")
-        _run([go, "mod", "init", "gauntlet.invalid/build"], module, f"etcd {version}")
-        wanted = [f"go.etcd.io/etcd/{part}/v3@v{version}" for part in _ETCD_PARTS.values()]
-        _run([go, "get", *wanted], module, f"etcd {version}")
-        for program, part in _ETCD_PARTS.items():
-            say(f"etcd {version}: building {program}")
-            command = [go, "build", "-trimpath", "-o", str(folder / program), f"go.etcd.io/etcd/{part}/v3"]
-            _run(command, module, f"etcd {version}")
-    return _built("etcd", version, "etcd", say)
+        say(f"{purpose}: fetching the modules")
+        _run([go, "mod", "init", "gauntlet.invalid/build"], module, purpose)
+        _run([go, "get", *(f"{name}@v{version}" for name in modules)], module, purpose)
+        for program, package in packages.items():
+            say(f"{purpose}: building {program}")
+            _run([go, "build", "-trimpath", "-o", str(folder / program), package], module, purpose)
+    return _built(tool, version, tool, say)
 
 
 def install_toxiproxy(version: str, say: Say) -> Path:

@@ -59,6 +59,14 @@ def find_toxiproxy() -> Program | None:
     return None
 
 
+def find_benchmark(say: Say) -> Path:
+    """etcd's load generator, from the cache; built when it is not there. ToolError without Go."""
+    for version in reversed(cache.versions("benchmark")):
+        if (path := cache.cached("benchmark", version, "benchmark")) is not None:
+            return path
+    return build.install_benchmark(build.BENCHMARK_VERSION, say)
+
+
 def find_h2spec() -> Program | None:
     if (named := shutil.which("h2spec")) is not None:
         return Program(Path(named), (output_of([named, "--version"]) or "unknown").strip(), "PATH")
