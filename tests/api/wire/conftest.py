@@ -37,6 +37,7 @@ class EchoService:
         self.held: list[Reply] = []
         self.cancelled: list[str] = []
         self.half_closed = 0
+        self.snapshots = 0
         self.snapshots_left: list[int] = []
 
     def methods(self) -> dict[str, Method]:
@@ -97,6 +98,7 @@ class EchoService:
 
     def snapshot(self, stream: ServerStream) -> Any:
         service = self
+        service.snapshots += 1
 
         class Source:
             def __init__(self) -> None:

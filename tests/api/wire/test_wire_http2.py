@@ -231,7 +231,9 @@ def test_a_reader_that_reads_nothing_costs_bounded_memory(
         backlog, buffered = hostile.call(held)
         assert backlog < 20 * 300_000
         assert buffered < 2 * MEBIBYTE
-    eventually(lambda: hostile.service.cancelled.count("snapshot") == 20)
+    # Input waits while answers pile up, so some of the calls may never have been begun.
+    eventually(lambda: hostile.server.connections == 0)
+    assert 0 < hostile.service.snapshots == hostile.service.cancelled.count("snapshot")
 
 
 def test_server_pings_a_silent_client(run_server: Any, frame_client: Any) -> None:
