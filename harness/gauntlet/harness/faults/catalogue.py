@@ -39,6 +39,7 @@ class FaultKind:
         2.0,
         5.0,
     )  # how long it lasts, shortest and longest, in a run of 30 s or more
+    least_seconds: float = 0.0  # what it needs to come to anything; a short run does not shrink it further
     takes_down: Callable[[Params, Sequence[str]], int] = lambda _params, _members: 0  # members, at most
 
     def refusal(self, capabilities: Iterable[str], members: Sequence[str]) -> str | None:
@@ -74,7 +75,7 @@ def _member_or_leader(random: Random, members: Sequence[str]) -> dict[str, Any]:
 
 def _comeback(random: Random, members: Sequence[str]) -> dict[str, Any]:
     member, otherwise = random.sample(members, 2)
-    return {"member": member, "otherwise": otherwise, "lag": round(random.uniform(0.8, 2.0), 2)}
+    return {"member": member, "otherwise": otherwise, "lag": round(random.uniform(0.8, 1.5), 2)}
 
 
 def _sides(random: Random, members: Sequence[str]) -> dict[str, Any]:
@@ -157,7 +158,8 @@ FAULTS: dict[str, FaultKind] = {
             _comeback,
             network.Comeback,
             least_members=3,
-            seconds=(4.0, 6.0),
+            seconds=(4.5, 6.0),
+            least_seconds=4.5,
             takes_down=_all,
         ),
         _network("split", "the cluster falls in two halves", _sides, network.Split, 2),

@@ -7,7 +7,8 @@ Rules:
    there is quiet, so that the cluster shows that it recovers.
 3. Kinds are dealt like cards: none comes a second time before all came once, as far as they fit.
 4. Members that process faults hold at one time stay a minority, unless one fault is made to take all.
-5. A run of 30 s or longer has bursts of a few seconds; in a shorter one all times shrink with it.
+5. A run of 30 s or longer has bursts of a few seconds; in a shorter one all times shrink with it, but for
+   what a fault needs at least.
 """
 
 from __future__ import annotations
@@ -106,13 +107,14 @@ class _Drawing:
         for _ in range(_TRIES):
             kind = self._deal()
             start = begin if first else begin + self._random.uniform(0.1, 1.2) * self._scale
-            length = max(_SHORTEST, self._random.uniform(*kind.seconds) * self._scale)
+            least = max(_SHORTEST, kind.least_seconds)
+            length = max(least, self._random.uniform(*kind.seconds) * self._scale)
             end = min(start + length, last)
             params = kind.draw(self._random, self._members)
             candidate = PlannedFault(
                 f"f{len(self._plan) + len(burst) + 1}", kind.name, round(start, 3), round(end, 3), params
             )
-            if end - start >= _SHORTEST and self._fits(candidate, burst):
+            if end - start >= least and self._fits(candidate, burst):
                 found = candidate
                 break
             put_back.append(kind)
