@@ -127,9 +127,6 @@ class Model(Generic[S]):
             return f"{text} -> unknown"
         return text if operation.response is None else f"{text} -> {operation.response!r}"
 
-    def describe_state(self, state: S) -> str:
-        return repr(state)
-
     def is_read(self, operation: Operation) -> bool:
         """True when the operation, answered as it was, never changes any state.
 

@@ -265,9 +265,6 @@ class Revisions(_KeyModel):
             return None
         return read_at >= written_at
 
-    def describe_state(self, state: Key) -> str:
-        return self._show(state)
-
     def describe_token(self, token: Hashable) -> str:
         if token == ABSENT:
             return "no key"

@@ -9,25 +9,6 @@ from typing import Protocol
 from gauntlet.reference.raft.types import Entry, HardState, Message, Snapshot
 
 
-class Clock(Protocol):
-    def monotonic_ns(self) -> int:
-        """Nanoseconds from some fixed moment; never goes back."""
-
-    def wall_time(self) -> float:
-        """Seconds since 1970, as far as the machine knows."""
-
-
-class Random(Protocol):
-    def random(self) -> float:
-        """0.0 <= x < 1.0."""
-
-    def randrange(self, start: int, stop: int) -> int:
-        """start <= n < stop."""
-
-    def getrandbits(self, bits: int) -> int:
-        """0 <= n < 2 ** bits."""
-
-
 class Peers(Protocol):
     """The other members, by member id. Sending never blocks and may lose anything."""
 

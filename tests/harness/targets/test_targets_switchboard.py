@@ -25,12 +25,12 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 DIALER = """
 import socket, sys
 for line in sys.stdin:
-    with socket.create_connection(("127.0.0.1", int(line)), timeout=10) as connection:
-        try:
+    try:  # a reset may come as early as the dial itself
+        with socket.create_connection(("127.0.0.1", int(line)), timeout=10) as connection:
             connection.sendall(b"hello")
             print(connection.recv(100).decode() or "end", flush=True)
-        except OSError as error:
-            print(type(error).__name__, flush=True)
+    except OSError as error:
+        print(type(error).__name__, flush=True)
 """
 
 
@@ -54,8 +54,7 @@ async def dialer() -> AsyncIterator[Dialer]:
     try:
         yield Dialer(process)
     finally:
-        process.kill()
-        await process.communicate()
+        await process.communicate()  # the end of its input ends it
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,12 @@ def leadership(session: Session) -> None:
         session.run("move-leader", f"{first:x}", "--endpoints", session.endpoints[1])
 
 
+def storage_is_current(session: Session) -> bool:
+    """etcd raises the version of each member's storage by a timer, a few seconds after its start."""
+    answers = session.json("endpoint", "status", "--endpoints", ",".join(session.endpoints))
+    return {answer["Status"].get("storageVersion") for answer in answers} == {"3.7.0"}
+
+
 SCRIPT: tuple[Callable[[Session], None], ...] = (leadership, keys, txns, watches, maintenance, leases)
 
 
@@ -323,6 +330,7 @@ def test_etcdctl_shows_the_same(
     ports: Callable[[int], list[int]],
     upstream_folder: Path,
     tmp_path: Path,
+    wait_until: Callable[[Callable[[], bool], float, str], None],
     size: int,
 ) -> None:
     chosen = ports(2 * size)
@@ -332,6 +340,7 @@ def test_etcdctl_shows_the_same(
         folder = tmp_path / f"{kind}-work"
         folder.mkdir()
         session = Session(upstream_folder / "etcdctl", cluster.endpoints, folder)
+        wait_until(partial(storage_is_current, session), 30, "every member's storage at the current version")
         for part in SCRIPT:
             part(session)
         sessions.append(session)

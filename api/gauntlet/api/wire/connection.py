@@ -20,7 +20,7 @@ for nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown
 allowance of ALLOWANCE frames that refills with ALLOWANCE_RATE a second; a client that runs out of it is sent
 away with ENHANCE_YOUR_CALM. Pings have gRPC's own rule: a ping sooner than the agreed time earns a strike,
 sending headers or data wipes the strikes, the third strike is the end. While answers pile up, input waits
-(`saturated`), and new streams are refused (Limits.backlog_bytes).
+(SATURATED), and new streams are refused (Limits.backlog_bytes).
 """
 
 from __future__ import annotations
@@ -129,11 +129,6 @@ class Connection(Outflow):
         ]
         extra = self.limits.connection_window - frames.DEFAULT_WINDOW
         self.write(frames.settings(values) + (frames.window_update(0, extra) if extra > 0 else b""))
-
-    @property
-    def saturated(self) -> bool:
-        """Whether so much output waits that input should wait too, if the socket is what holds it."""
-        return self.backlog > SATURATED
 
     @property
     def unparsed(self) -> bool:

@@ -241,10 +241,6 @@ class WriteTxn:
         self.changes: list[mvccpb.Event] = []
 
     @property
-    def begin_revision(self) -> int:
-        return self._main - 1
-
-    @property
     def current_revision(self) -> int:
         """The present as this transaction sees it: one further once it has changed something."""
         return self._main if self.changes else self._main - 1

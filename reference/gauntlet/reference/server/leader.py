@@ -8,6 +8,7 @@ while there is a leader to ask, until it answers, says that there is no such lea
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -50,7 +51,7 @@ class LeaderClient:
         def decode(data: bytes) -> int:
             return pb.LeaseKeepAliveResponse.FromString(data).TTL
 
-        self._spawn(self._ask(RENEW, body, decode, then))
+        self._ask_lease(RENEW, body, decode, then)
 
     def time_to_live(self, request: pb.LeaseTimeToLiveRequest, then: LookedUp) -> None:
         body = leasepb.LeaseInternalRequest(LeaseTimeToLiveRequest=request).SerializeToString()
@@ -58,10 +59,23 @@ class LeaderClient:
         def decode(data: bytes) -> pb.LeaseTimeToLiveResponse:
             return leasepb.LeaseInternalResponse.FromString(data).LeaseTimeToLiveResponse
 
-        self._spawn(self._ask(LOOK_UP, body, decode, then))
+        self._ask_lease(LOOK_UP, body, decode, then)
 
     def promote(self, member_id: int, token: str | None, then: Promoted) -> None:
-        self._spawn(self._promote(f"{PROMOTE}{member_id}", token, then))
+        headers = {} if token is None else {"Authorization": token}
+        path = f"{PROMOTE}{member_id}"
+        self._spawn(self._ask(path, headers, b"", math.inf, read_promoted, then))
+
+    def _ask_lease(
+        self, path: str, body: bytes, decode: Callable[[bytes], Any], then: Callable[[Any], None]
+    ) -> None:
+        def read(answer: HttpResponse) -> Any:
+            if answer.status == 404:
+                return errors.LEASE_NOT_FOUND
+            return decode(answer.body) if answer.status == 200 else None
+
+        headers = {"Content-Type": PROTOBUF}
+        self._spawn(self._ask(path, headers, body, ATTEMPT_TIMEOUT, read, then))
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -77,33 +91,22 @@ class LeaderClient:
         task.add_done_callback(self._tasks.discard)
 
     async def _ask(
-        self, path: str, body: bytes, decode: Callable[[bytes], Any], then: Callable[[Any], None]
+        self,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        attempt: float,
+        read: Callable[[HttpResponse], Any],
+        then: Callable[[Any], None],
     ) -> None:
+        """Asks until `read` makes something of an answer (None: ask again); `attempt` bounds one try, in
+        seconds."""
         deadline = self._loop.time() + self._node.config.request_timeout
         try:
             while (left := deadline - self._loop.time()) > 0:
                 for url in self._leader_urls():
-                    answer = await self._post(url, path, body, min(left, ATTEMPT_TIMEOUT))
-                    if answer is not None and answer.status == 404:
-                        then(errors.LEASE_NOT_FOUND)
-                        return
-                    if answer is not None and answer.status == 200:
-                        then(decode(answer.body))
-                        return
-                await asyncio.sleep(PAUSE)
-            then(errors.TIMEOUT)
-        except asyncio.CancelledError:
-            then(errors.STOPPED)
-            raise
-
-    async def _promote(self, path: str, token: str | None, then: Promoted) -> None:
-        headers = {} if token is None else {"Authorization": token}
-        deadline = self._loop.time() + self._node.config.request_timeout
-        try:
-            while (left := deadline - self._loop.time()) > 0:
-                for url in self._leader_urls():
-                    answer = await self._fetch(url, path, headers, b"", left)
-                    result = None if answer is None else read_promoted(answer)
+                    answer = await self._fetch(url, path, headers, body, min(left, attempt))
+                    result = None if answer is None else read(answer)
                     if result is not None:
                         then(result)
                         return
@@ -116,9 +119,6 @@ class LeaderClient:
     def _leader_urls(self) -> list[str]:
         member = self._node.machine.cluster.member(self._node.leader)
         return [] if member is None else member.peer_urls
-
-    async def _post(self, url: str, path: str, body: bytes, timeout: float) -> HttpResponse | None:
-        return await self._fetch(url, path, {"Content-Type": PROTOBUF}, body, timeout)
 
     async def _fetch(
         self, url: str, path: str, headers: dict[str, str], body: bytes, timeout: float
