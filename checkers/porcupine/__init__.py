@@ -8,6 +8,7 @@ from __future__ import annotations
 from porcupine.checking import Part, Result, check
 from porcupine.explain import Explanation
 from porcupine.history import History, HistoryError, Operation, Outcome
+from porcupine.kernel import Kernel, KernelError
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
 from porcupine.problem import Reductions
 from porcupine.search import Budget, Stats, Verdict
@@ -21,6 +22,8 @@ __all__ = [
     "Explanation",
     "History",
     "HistoryError",
+    "Kernel",
+    "KernelError",
     "LastWriter",
     "Model",
     "OneOf",

@@ -9,10 +9,13 @@ from typing import Any
 
 from porcupine.explain import Explanation, explain
 from porcupine.history import History, Operation
-from porcupine.model import Model
+from porcupine.kernel import choose
+from porcupine.model import LastWriter, Model
+from porcupine.parallel import Executor, search_apart
 from porcupine.problem import Reductions
-from porcupine.search import Budget, Clock, Outcome, Stats, Verdict, search
+from porcupine.search import Budget, Clock, Outcome, Stats, Verdict
 from porcupine.shrink import Shrinker, Shrunk
+from porcupine.tighten import contradiction
 from porcupine.verify import CertificateError, verify
 
 EXPLAINED_PARTS = 3
@@ -40,6 +43,8 @@ class Result:
     stats: Stats = field(default_factory=Stats)
     reason: str = ""
     """Why the verdict is unknown."""
+    kernel: str = "python"
+    """Which kernel searched: "python", or "native" with its version."""
 
     @property
     def explanation(self) -> Explanation | None:
@@ -60,38 +65,57 @@ def check(
     reductions: Reductions | None = None,
     explained: bool = True,
     witnesses: Mapping[Hashable, Sequence[Operation]] | None = None,
+    kernel: str | None = None,
+    executor: Executor | None = None,
 ) -> Result:
     """Is there, for every partition, an order of the operations that the model accepts and real time allows?
 
     `clock` returns seconds (`time.monotonic`); without one, budgets of seconds are refused and none is read.
     A valid part has been verified by `porcupine.verify`; an invalid one is shrunk and explained, the first
     few of them at least. `witnesses` are orders that somebody suggests for parts by their keys: one that the
-    verifier accepts saves the search. Raises HistoryError for a history that contradicts itself.
+    verifier accepts saves the search. `kernel` is "python" or "native"; without it `porcupine.kernel.choose`
+    decides. `executor` runs the partitions of the Python kernel side by side (`porcupine.parallel`): same
+    verdicts and orders, but each partition has the whole budget to itself. Raises HistoryError for a history
+    that contradicts itself, KernelError for a kernel that is not there.
     """
     history = history if isinstance(history, History) else History(history)
     budget = budget or Budget()
     started = clock() if clock is not None else 0.0
-    result = Result(Verdict.VALID, [])
-    for key, operations in model.partition(list(history)).items():
+    chosen = choose(kernel)
+    result = Result(Verdict.VALID, [], kernel=chosen.name)
+    together = None if witnesses else chosen.check(history, model, reductions, budget, clock)
+    for key, judged, outcome in together or ():
+        own = model if outcome.verdict is Verdict.VALID else model.for_part(judged)
+        _add(result, Part(key, outcome.verdict, outcome.order, outcome, judged, own))
+    parts = model.partition(list(history)) if together is None else {}
+    apart = executor is not None and chosen.native is None and len(parts) > 1 and not witnesses
+    ahead = search_apart(executor, parts, model, reductions, budget, clock) if executor and apart else {}
+    for key, operations in parts.items():
         left = _left(budget, result.stats, started, clock)
         own = model.for_part(operations)
-        found = _suggested(operations, own, (witnesses or {}).get(key))
+        found = ahead.get(key) or _suggested(operations, own, (witnesses or {}).get(key))
         if found is None:
-            found = search(operations, own, reductions, left, clock)
-        part = Part(key, found.verdict, found.order, found, list(operations), own)
-        result.parts.append(part)
-        result.stats.add(found.stats)
+            found = chosen.search(operations, own, reductions, left, clock)
+        _add(result, Part(key, found.verdict, found.order, found, list(operations), own))
         if found.verdict is Verdict.VALID:
             verify(operations, found.order, own)
-        elif found.verdict is Verdict.UNKNOWN and not result.reason:
-            result.reason = found.reason
     result.verdict = worst(part.verdict for part in result.parts)
     if explained:
         for part in result.failed[:EXPLAINED_PARTS]:
             seconds = SHRINK_SECONDS / EXPLAINED_PARTS if clock is not None else None
-            part.shrunk = Shrinker(part.operations, model, seconds=seconds, clock=clock).shrink(part.found)
+            if not part.found.contradiction and isinstance(part.model, LastWriter):
+                part.found.contradiction = contradiction(part.operations, part.model)
+            shrinker = Shrinker(part.operations, model, seconds=seconds, clock=clock, search=chosen.search)
+            part.shrunk = shrinker.shrink(part.found)
             part.explanation = explain(part.operations, part.model, part.found, part.shrunk, part.key)
     return result
+
+
+def _add(result: Result, part: Part) -> None:
+    result.parts.append(part)
+    result.stats.add(part.found.stats)
+    if part.verdict is Verdict.UNKNOWN and not result.reason:
+        result.reason = part.found.reason
 
 
 def _suggested(

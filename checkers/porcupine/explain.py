@@ -3,8 +3,9 @@
 The label is read off the shrunk history, where only what matters is left; the whole history then tells
 relatives apart, for example a stale read (somebody else still sees the new value) from a lost write (nobody
 does). Labels: ``stale read``, ``lost write``, ``phantom write``, ``read from the future``, ``non-repeatable
-read``, ``lost update``, ``wrong refusal``, ``revision reused``, ``revision went back``, ``wrong revision``,
-and ``no order`` where none of them fits.
+read``, ``read of an overwritten value``, ``lost update``, ``wrong refusal``, ``revision reused``, ``revision
+went back``, ``wrong revision``,
+``answer contradicts itself``, and ``no order`` where none of them fits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from porcupine.history import Operation
 from porcupine.labels import Finding, classify, describe_fully
-from porcupine.model import LastWriter, Model, Rejected
+from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, Rejected
 from porcupine.search import Outcome
 from porcupine.shrink import Shrunk
 
@@ -46,6 +47,8 @@ class Explanation:
     placed: int = 0
     """How many operations of the part the longest prefix explains."""
     part: Hashable = None
+    confirmed: str = ""
+    """Who found again that the smaller history fails (`Shrunk.confirmed`); empty without one."""
 
 
 def explain(
@@ -62,6 +65,7 @@ def explain(
     finding: Finding | None = None
     if isinstance(model, LastWriter):
         finding = classify(operations, small or list(found.contradiction), model)
+        finding = finding or _contradicts_itself(account, shrunk, model)
     if finding is None:
         finding = _no_order(account, shrunk, expectations, model)
     return Explanation(
@@ -72,6 +76,7 @@ def explain(
         small,
         len(found.order),
         part,
+        confirmed=shrunk.confirmed if shrunk is not None else "",
     )
 
 
@@ -112,6 +117,24 @@ def expected_next(
 def _shown(value: object) -> str:
     """Models that have words for a state give them as text: those are not quoted again."""
     return value if isinstance(value, str) and " " in value else repr(value)
+
+
+def _contradicts_itself(found: Outcome, shrunk: Shrunk | None, model: LastWriter[Any]) -> Finding | None:
+    """An operation that says what it saw, and is rejected in the very state that holds it."""
+    recorded = shrunk.recorded if shrunk is not None else {}
+    for end in found.dead_ends:
+        for operation in end.pending:
+            seen = model.reads(operation)
+            if not operation.is_ok or seen is NOTHING or seen is ANYTHING or seen != model.token(end.state):
+                continue
+            answer = model.step(end.state, operation)
+            if isinstance(answer, Rejected):
+                operation = recorded.get(id(operation), operation)
+                text = (
+                    f"{name(operation, model)} saw {model.describe_token(seen)}; from there {answer.reason}."
+                )
+                return Finding("answer contradicts itself", text, [operation])
+    return None
 
 
 def _no_order(

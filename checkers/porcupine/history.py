@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import overload
+from typing import Any, overload
 
 
 class Outcome(StrEnum):
@@ -68,7 +68,10 @@ class HistoryError(ValueError):
 class History(Sequence[Operation]):
     """Validated operations in the order of their calls. Operations without an id get their position."""
 
-    __slots__ = ("_operations",)
+    __slots__ = ("_operations", "columns")
+
+    columns: Any
+    """What the native kernel made of it (`porcupine.kernel`); None before that."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         ordered = sorted(operations, key=lambda operation: operation.call_time_ns)
@@ -77,6 +80,7 @@ class History(Sequence[Operation]):
             if operation.id < 0:
                 operation.id = position
         self._operations = ordered
+        self.columns = None
 
     @overload
     def __getitem__(self, index: int) -> Operation: ...

@@ -16,6 +16,7 @@ from porcupine.shrink import writers_by_token
 
 STALE_READ = "stale read"
 LOST_WRITE = "lost write"
+OVERWRITTEN = "read of an overwritten value"
 PHANTOM_WRITE = "phantom write"
 FUTURE_READ = "read from the future"
 NON_REPEATABLE = "non-repeatable read"
@@ -78,7 +79,7 @@ def classify(
         for operation in small
         if operation.is_ok and model.reads(operation) not in (NOTHING, ANYTHING)
     ]
-    rules = (_phantom, _future, _misplaced, _lost_update, _overwritten, _went_back)
+    rules = (_phantom, _future, _misplaced, _lost_update, _overwritten, _went_back, _gone)
     for rule in rules:
         for finding in rule(facts, small, readers):
             return finding
@@ -185,6 +186,41 @@ def _overwritten(
             if not all(_follows(facts, newer, source) for source in sources):
                 continue
             yield _stale_or_lost(facts, reader, newer, sources)
+
+
+def _gone(facts: _Facts, _small: Sequence[Operation], readers: Sequence[Operation]) -> Iterator[Finding]:
+    """A read of a value that several wrote, none of whom can have left it there: each had been overwritten
+    for certain before the read was called, or was called after it had returned. Whether the read was stale
+    or the newer write was lost is more than repeated values can tell."""
+    certain = [each for each in facts.operations if each.is_ok and facts.model.writes(each) is not NOTHING]
+    for reader in readers:
+        token = facts.model.reads(reader)
+        before = [
+            source
+            for source in _sources(facts, token)
+            if source is None or (source is not reader and source.call_time_ns <= returned(reader))
+        ]
+        if not before:
+            continue
+        writers = [source for source in before if source is not None]
+        last = max(writers, key=returned, default=None)
+        over = -1 if last is None else returned(last)
+        newer = [
+            each
+            for each in certain
+            if (last is None or each.call_time_ns > over)
+            and returned(each) < reader.call_time_ns
+            and facts.model.writes(each) != token
+        ]
+        if not newer:
+            continue
+        first = min(newer, key=returned)
+        origin = f"last written by {facts.full(last)}" if last is not None else "the initial state"
+        text = (
+            f"{facts.full(reader)} saw {facts.token(token)}, {origin}; "
+            f"{facts.full(first)} had overwritten it and returned before the read was called."
+        )
+        yield Finding(OVERWRITTEN, text, [each for each in (last, first, reader) if each is not None])
 
 
 def _follows(facts: _Facts, newer: Operation, source: Operation | None) -> bool:

@@ -12,15 +12,14 @@ using one sets its lowest free bit, so that "used no more than" is a subset test
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from bisect import insort
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
-from porcupine.history import Operation
-from porcupine.intervals import Intervals, plain
+from porcupine.history import Operation, Outcome
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model, OneOf, Rejected
 from porcupine.tighten import tighten
 
@@ -37,10 +36,20 @@ class Reductions:
     """Unknown operations are counted per group, tried last, and only where they make a difference."""
     tighten: bool = True
     """Intervals are narrowed first (`porcupine.tighten`)."""
+    tokens: bool = True
+    """What no read can tell apart, or some read rules out, is not tried (`porcupine.tokens`)."""
+    cut_after: int | None = 1 << 16
+    """With more configurations than this, those before a moment with nothing pending are finished and
+    forgotten; None: never."""
 
 
 REJECTED = -1
 Step = int | tuple[int, ...]
+Entry = tuple[int, int, int, bool]
+"""Of a layer: the operation's number, its bit, its kind, and whether it never changes any state."""
+
+_BY_CALL = attrgetter("call_time_ns")
+_BY_RETURN = attrgetter("return_time_ns")
 
 
 class Interned:
@@ -118,129 +127,164 @@ class PoolGroup:
 
 
 class Problem:
-    """See the module's text. `required[i]` and `optional[j]` are the operations by number."""
+    """See the module's text. `required[i]` and `optional[j]` are the operations by number.
 
-    def __init__(self, operations: Sequence[Operation], model: Model[Any], reductions: Reductions) -> None:
+    `tightened` False lays the operations out as recorded: less is known, but nothing is prepared.
+    """
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        model: Model[Any],
+        reductions: Reductions,
+        tightened: bool = True,
+    ) -> None:
         self.model = model
         self.reductions = reductions
-        candidates = [operation for operation in operations if operation.is_ok or operation.is_unknown]
-        self.intervals: Intervals = tighten(candidates, model) if reductions.tighten else plain(candidates)
-        low, high, needed = self.intervals.low, self.intervals.high, self.intervals.required
+        self.tightened = tightened and reductions.tighten
+        self.contradiction: tuple[Operation, ...] = ()
+        if self.tightened:
+            optional, calls = self._narrowed(operations)
+        else:
+            optional, calls = self._as_recorded(operations)
+        self.blocked = self._blocked() if self.tightened else -1
+        self.interned = Interned(model)
+        self._kinds: dict[Hashable, int] = {}
+        self._plain_identity = type(model).identity is Model.identity and not model.uses_client
+        self._reads: list[bool] = []  # by kind: it never changes any state
+        self.hinted = type(model).hint is not Model.hint or type(model).sequence is not Model.sequence
+        self.hint = [model.hint(operation) for operation in self.required] if self.hinted else []
+        self.before = self._order_of_effects() if self.hinted and self.tightened else []
+        self.bit = [0] * len(self.required)
+        self.width = 0
+        self.layers: list[tuple[Entry, ...]] = []
+        self._free: list[int] = []
+        self._pending: list[Entry] = []
+        self._by_call = sorted(range(len(self.low)), key=self.low.__getitem__)
+        self._arrived = 0
+        self.optional: list[Operation] = []
+        self._groups_at: dict[int, list[int]] = {}
+        self.groups = self._pool(optional, calls)
+
+    def _as_recorded(self, operations: Sequence[Operation]) -> tuple[list[Operation], list[float]]:
+        ordered = sorted(operations, key=_BY_CALL)
+        ok, unknown = Outcome.OK, Outcome.UNKNOWN
+        self.required = [operation for operation in ordered if operation.outcome is ok]
+        self.required.sort(key=_BY_RETURN)
+        self.low: list[float] = [operation.call_time_ns for operation in self.required]
+        self.high: list[float] = list(map(_BY_RETURN, self.required))
+        optional = [operation for operation in ordered if operation.outcome is unknown]
+        return optional, [operation.call_time_ns for operation in optional]
+
+    def _narrowed(self, operations: Sequence[Operation]) -> tuple[list[Operation], list[float]]:
+        candidates = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
+        intervals = tighten(candidates, self.model)
+        low, high, needed, dropped = intervals.low, intervals.high, intervals.required, intervals.dropped
         order = [index for index, required in enumerate(needed) if required]
         order.sort(key=lambda index: (high[index], low[index]))
         self.required = [candidates[index] for index in order]
         self.low = [low[index] for index in order]
         self.high = [high[index] for index in order]
-        number = {index: position for position, index in enumerate(order)}
-        self.contradiction = tuple(candidates[index] for index in self.intervals.contradiction)
-        self.blocked = self._blocked(number)
-        self.interned = Interned(model)
-        self._kinds: dict[Hashable, int] = {}
-        self.kind = [self._kind_of(operation) for operation in self.required]
-        self.quiet = [reductions.no_effect and model.is_read(operation) for operation in self.required]
-        self.hint = [model.hint(operation) for operation in self.required]
-        self.hinted = any(hint is not None for hint in self.hint)
-        self.before = self._order_of_effects()
-        self.bit = self._bits()
-        self._layers: list[tuple[int, ...]] = []
-        self._pending: list[int] = []
-        self._by_call = sorted(range(len(order)), key=self.low.__getitem__)
-        self._arrived = 0
-        optional = [
-            index
-            for index, required in enumerate(needed)
-            if not required
-            and not self.intervals.dropped[index]
-            and not (reductions.pool and model.is_read(candidates[index]))
-        ]
+        self.contradiction = tuple(candidates[index] for index in intervals.contradiction)
+        optional = [index for index, required in enumerate(needed) if not required and not dropped[index]]
         optional.sort(key=low.__getitem__)
-        self.optional = [candidates[index] for index in optional]
-        self.groups = self._pool([low[index] for index in optional])
+        return [candidates[index] for index in optional], [low[index] for index in optional]
 
-    def _blocked(self, number: dict[int, int]) -> int:
+    def _blocked(self) -> int:
         """The first required operation whose interval is empty, or that ends a known contradiction."""
-        culprits = [number[index] for index in self.intervals.contradiction[-1:] if index in number]
-        culprits += [index for index, start in enumerate(self.low) if start > self.high[index]]
+        culprits = [
+            index for index, (low, high) in enumerate(zip(self.low, self.high, strict=True)) if low > high
+        ]
+        if self.contradiction:
+            last = self.contradiction[-1]
+            culprits += [index for index, operation in enumerate(self.required) if operation is last]
         return min(culprits, default=-1)
 
     def _kind_of(self, operation: Operation) -> int:
-        key = self.model.identity(operation)
+        key: Hashable
+        if self._plain_identity:
+            key = (operation.call, operation.response, operation.outcome is Outcome.OK)
+        else:
+            key = self.model.identity(operation)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = len(self.interned.kinds)
+            kind = self._kinds[key] = len(self._reads)
             self.interned.kinds.append(operation)
+            self._reads.append(self.model.is_read(operation))
         return kind
 
     def _order_of_effects(self) -> list[int]:
         """For each operation the one that the system itself says took effect just before it, or -1."""
-        before = [-1] * len(self.required)
         if not self.reductions.tighten:
-            return before
+            return []
         places = [(self.model.sequence(operation), index) for index, operation in enumerate(self.required)]
         numbered = sorted((place, index) for place, index in places if place is not None)
+        if not numbered:
+            return []
+        before = [-1] * len(self.required)
         for (place, index), (next_place, next_index) in itertools.pairwise(numbered):
             if place < next_place:
                 before[next_index] = index
         return before
 
-    def _bits(self) -> list[int]:
-        """Colour the intervals: operations that share a layer get different bits, and bits are used again."""
-        arrivals = sorted(range(len(self.required)), key=self.low.__getitem__)
-        bits = [0] * len(arrivals)
-        free: list[int] = []
-        width = 0
-        arrived = 0
-        for number, end in enumerate(self.high):
-            while arrived < len(arrivals) and self.low[arrivals[arrived]] <= end:
-                index = arrivals[arrived]
+    def layer(self, frontier: int) -> tuple[Entry, ...]:
+        """What may come next while `frontier` is the first one not placed, lowest number first.
+
+        Layers are made when the search gets there. Bits are given out on arrival and used again: those that
+        share a layer differ.
+        """
+        layers, pending, free = self.layers, self._pending, self._free
+        low, by_call, arrived, no_effect = self.low, self._by_call, self._arrived, self.reductions.no_effect
+        count = len(by_call)
+        for number in range(len(layers), frontier + 1):
+            if pending and pending[0][0] < number:
+                free.append(pending[0][1])
+                del pending[0]
+            end = self.high[number]
+            while arrived < count and low[by_call[arrived]] <= end:
+                index = by_call[arrived]
                 arrived += 1
                 if index < number:
                     continue  # an empty interval: it can never be placed
                 if free:
-                    bits[index] = heapq.heappop(free)
+                    bit = free.pop()
                 else:
-                    bits[index] = 1 << width
-                    width += 1
-            if bits[number]:
-                heapq.heappush(free, bits[number])
-        self.width = width
-        return bits
-
-    def layer(self, frontier: int) -> tuple[int, ...]:
-        """The operations that may come next while `frontier` is the first one not placed."""
-        layers = self._layers
-        while len(layers) <= frontier:
-            number = len(layers)
-            pending = self._pending
-            if pending and pending[0] < number:
-                del pending[0]
-            end = self.high[number]
-            while self._arrived < len(self._by_call) and self.low[self._by_call[self._arrived]] <= end:
-                index = self._by_call[self._arrived]
-                self._arrived += 1
-                if index >= number:
-                    insort(pending, index)
+                    bit = 1 << self.width
+                    self.width += 1
+                self.bit[index] = bit
+                kind = self._kind_of(self.required[index])
+                insort(pending, (index, bit, kind, no_effect and self._reads[kind]))
             layers.append(tuple(pending))
+        self._arrived = arrived
         return layers[frontier]
 
-    def _pool(self, calls: list[float]) -> list[PoolGroup]:
+    def optional_before(self, frontier: int) -> list[Operation]:
+        """The operations of unknown outcome that had been called by then."""
+        end = self.high[frontier]
+        return [operation for operation in self.optional if operation.call_time_ns <= end]
+
+    def _pool(self, optional: Sequence[Operation], calls: Sequence[float]) -> list[PoolGroup]:
         groups: dict[Hashable, PoolGroup] = {}
         self._needing: dict[Hashable, list[int]] = {}
         self._always: list[int] = []
-        for position, operation in enumerate(self.optional):
-            kind = self._kind_of(operation)
-            key: Hashable = kind if self.reductions.pool else (kind, position)
+        pool, model, kind_of = self.reductions.pool, self.model, self._kind_of
+        for operation, call in zip(optional, calls, strict=True):
+            kind = kind_of(operation)
+            if pool and self._reads[kind]:
+                continue  # it can change nothing, and nobody waits for it
+            position = len(self.optional)
+            self.optional.append(operation)
+            key: Hashable = kind if pool else (kind, position)
             group = groups.get(key)
             if group is None:
-                known = isinstance(self.model, LastWriter)
-                needs = self.model.reads(operation) if isinstance(self.model, LastWriter) else ANYTHING
+                needs = model.reads(operation) if isinstance(model, LastWriter) else ANYTHING
                 group = groups[key] = PoolGroup(kind, [], [], 0, needs)
-                if known and needs is not NOTHING and needs is not ANYTHING:
+                if needs is not NOTHING and needs is not ANYTHING:
                     self._needing.setdefault(needs, []).append(len(groups) - 1)
                 else:
                     self._always.append(len(groups) - 1)
             group.members.append(position)
-            group.calls.append(calls[position])
+            group.calls.append(call)
         shift = 0
         for group in groups.values():
             group.shift = shift
@@ -249,7 +293,10 @@ class Problem:
 
     def groups_at(self, state: int) -> list[int]:
         """The pool groups that may be accepted in a state, by number: earliest first call first."""
-        needing: list[int] = []
-        if self._needing and isinstance(self.model, LastWriter):
-            needing = self._needing.get(self.model.token(self.interned.states[state]), needing)
-        return sorted(self._always + needing) if needing else self._always
+        known = self._groups_at.get(state)
+        if known is None:
+            needing: list[int] = []
+            if self._needing and isinstance(self.model, LastWriter):
+                needing = self._needing.get(self.model.token(self.interned.states[state]), needing)
+            known = self._groups_at[state] = sorted(self._always + needing) if needing else self._always
+        return known

@@ -21,12 +21,24 @@ that.
    ignores could be left out or moved behind it.
 
 When nothing is left to try, no order exists. The furthest frontier that was reached is the stuck point.
+
+*Cuts.* Between two operations of which one returned before the other, and all others, were called, nothing is
+pending: whatever follows depends only on the state there (and on the unknown operations used). When more
+configurations are remembered than `Reductions.cut_after`, the search stops at the next cut, finishes what is
+left to try before it, forgets all that, and goes on from the states that it found there. So memory grows with
+the operations between two cuts and not with the history. Where finishing takes more than four times the
+configurations that are remembered, the search goes on with the states that it has and keeps the rest for
+later.
+
+*Short histories* are first tried as recorded, for `QUICK` configurations: most need less than the preparation
+by `porcupine.tighten` costs.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -34,12 +46,16 @@ from porcupine.history import Operation
 from porcupine.intervals import NEVER
 from porcupine.model import NOTHING, Model
 from porcupine.problem import REJECTED, PoolGroup, Problem, Reductions
+from porcupine.tokens import Tokens
 
 Clock = Callable[[], float]
 
 STUCK_KEPT = 8
 CHECK_EVERY = 512
-BYTES_PER_CONFIGURATION = 120  # measured: an int key, its set entry, and the branches it leaves on the stack
+BYTES_PER_CONFIGURATION = 320  # measured: its key and set entry, its place in an order, its branches
+QUICK = 256  # configurations
+QUICK_OPERATIONS = 400
+STAY = 1 << 62  # the number of a branch that places nothing
 
 
 class Verdict(StrEnum):
@@ -66,6 +82,8 @@ class Stats:
     peak_configurations: int = 0
     width: int = 0
     operations: int = 0
+    peak_bytes: int = 0
+    """An estimate of what the search held at once, without the history itself."""
 
     def add(self, other: Stats) -> None:
         self.configurations += other.configurations
@@ -73,6 +91,7 @@ class Stats:
         self.peak_configurations = max(self.peak_configurations, other.peak_configurations)
         self.width = max(self.width, other.width)
         self.operations += other.operations
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
 
 @dataclass(slots=True)
@@ -95,6 +114,12 @@ class Outcome:
     """The operation that could not be placed before it returned."""
     reason: str = ""
     contradiction: tuple[Operation, ...] = ()
+    crowded: tuple[Operation, ...] = ()
+    """Of a search that gave up: the operations that were concurrent where most configurations lay."""
+
+
+Order = tuple[int, "Order"] | None
+"""What was placed last, and what before it. Numbers of required operations, -1-j for optional[j]."""
 
 
 @dataclass(slots=True)
@@ -102,11 +127,12 @@ class _Branching:
     frontier: int
     mask: int
     used: int
-    length: int  # of the order when the configuration was reached
+    order: Order
     state: int
     branches: list[tuple[int, int]]  # (operation, following state); a negative operation -1-g is pool group g
     next: int
     pool_pending: bool  # its pool branches are looked for only when the others have failed
+    along: tuple[int, ...] = ()  # writes that are placed together with any plain write (`porcupine.tokens`)
 
 
 def search(
@@ -115,13 +141,29 @@ def search(
     reductions: Reductions | None = None,
     budget: Budget | None = None,
     clock: Clock | None = None,
+    quick: bool = True,
 ) -> Outcome:
-    """Find an order of the operations that the model accepts, or show that there is none."""
+    """Find an order of the operations that the model accepts, or show that there is none.
+
+    Without `quick` a short history is prepared like a long one: then `Outcome.contradiction` is looked for.
+    """
     budget = budget or Budget()
+    reductions = reductions or Reductions()
     if budget.seconds is not None and clock is None:
         raise ValueError("a budget of seconds needs a clock, for example time.monotonic")
-    problem = Problem(operations, model, reductions or Reductions())
-    return _Search(problem, budget, clock).run()
+    spent = 0
+    if quick and reductions.tighten and len(operations) <= QUICK_OPERATIONS:
+        few = QUICK if budget.configurations is None else min(QUICK, budget.configurations)
+        problem = Problem(operations, model, reductions, tightened=False)
+        found = _Search(problem, replace(budget, configurations=few, seconds=None), None).run()
+        spent = found.stats.configurations
+        if found.verdict is not Verdict.UNKNOWN:
+            return found
+    if spent and budget.configurations is not None:
+        budget = replace(budget, configurations=max(1, budget.configurations - spent))
+    found = _Search(Problem(operations, model, reductions), budget, clock).run()
+    found.stats.configurations += spent
+    return found
 
 
 class _Search:
@@ -131,92 +173,122 @@ class _Search:
         self.clock = clock
         self.deadline = clock() + budget.seconds if clock is not None and budget.seconds is not None else None
         self.limit = budget.configurations
+        self.count = len(problem.required)
         if problem.blocked >= 0:
             # The verdict is known; the search only says how far an order gets.
-            enough = 10_000 + 4 * len(problem.required)
+            enough = 2_000 + 2 * self.count
             self.limit = min(enough, self.limit or enough)
-        self.memory = None if budget.memory_bytes is None else budget.memory_bytes // BYTES_PER_CONFIGURATION
-        self.count = len(problem.required)
+        self.memory = budget.memory_bytes
         self.stack: list[_Branching] = []
-        self.order: list[int] = []  # numbers of required operations, -1-j for optional[j]
-        self.seen: dict[int, set[int]] = {}
-        self.seen_used: dict[int, dict[int, list[int]]] = {}
-        self.remembered = 0
-        self.stats = Stats(width=problem.width, operations=len(problem.required) + len(problem.optional))
+        self.seen: set[int] = set()
+        self.seen_used: dict[int, list[int]] = {}
+        self.remembered = self.peak = 0
         self.best = -1
-        self.best_length = 0
-        self.best_tail: list[int] = []
+        self.best_order: Order = None
         self.best_ends: list[tuple[int, int]] = []
         self.waiting = NEVER
-        self.predecessors = {index for index in problem.before if index >= 0}
+        self.tokens = Tokens.of(problem)
+        self.along: tuple[int, ...] = ()
+        after = problem.reductions.cut_after
+        self.cut_after = NEVER if after is None else after
+        self.stop = 0  # at which frontier to collect states: none (0), at the next cut (-1)
+        self.patience = NEVER
+        self.ends: list[_Branching] = []
 
     def run(self) -> Outcome:
-        problem = self.problem
+        problem, stack, seen, count = self.problem, self.stack, self.seen, self.count
+        pooled, blocked = bool(problem.groups), problem.blocked
         frontier = mask = state = used = 0
+        order: Order = None
         visited = 0
+        check_at = self._next_check(0)
         while True:
             visited += 1
-            if visited % CHECK_EVERY == 0:
+            if visited >= check_at:
                 reason = self._exhausted(visited)
                 if reason:
-                    return self._finish(Verdict.UNKNOWN, visited, reason)
-            frontier, mask, branches = self._close(frontier, mask, state)
-            if frontier == self.count:
-                return self._finish(Verdict.VALID, visited)
-            if frontier == problem.blocked:
-                self._dead_end(frontier, mask, state)
-                return self._finish(Verdict.INVALID, visited)
-            if self._is_new(frontier, mask, state, used):
+                    return self._finish(Verdict.UNKNOWN, visited, None, reason)
+                check_at = self._next_check(visited)
+            self.along = ()
+            frontier, mask, order, branches = self._close(frontier, mask, state, order)
+            if frontier == count:
+                return self._finish(Verdict.VALID, visited, order)
+            if frontier == blocked:
+                self._dead_end(frontier, mask, state, order)
+                return self._finish(Verdict.INVALID, visited, None)
+            key = (mask << 64) | (frontier << 32) | state
+            if branches is None:
+                key = ~key  # collected, and still to be visited
+            if pooled:
+                new = self._is_new(key, used)
+            else:
+                new = key not in seen
+                if new:
+                    seen.add(key)
+                    self.remembered += 1
+            if new:
                 if frontier >= self.best:
-                    self._dead_end(frontier, mask, state)
-                pool = bool(problem.groups)
-                if pool and branches and self._waits_for_unknown(branches):
-                    branches = self._pool_branches(frontier, mask, state, used) + branches
-                    pool = False
-                if branches or pool:
-                    here = _Branching(frontier, mask, used, len(self.order), state, branches, 0, pool)
-                    self.stack.append(here)
+                    self._dead_end(frontier, mask, state, order)
+                if branches is None:
+                    if self.stop < 0:
+                        self.stop, self.patience = frontier, visited + 4 * self.remembered + 64
+                    self.ends.append(_Branching(frontier, 0, used, order, state, [(STAY, state)], 0, False))
+                else:
+                    pool = pooled
+                    if pool and branches and self._waits_for_unknown(branches):
+                        branches = self._pool_branches(frontier, mask, state, used) + branches
+                        pool = False
+                    if branches or pool:
+                        stack.append(
+                            _Branching(frontier, mask, used, order, state, branches, 0, pool, self.along)
+                        )
+            if self.remembered > self.cut_after and not self.stop:
+                self.stop = -1
+            elif visited > self.patience:
+                self._go_on(2 * self.remembered)
             following = self._next()
             if following is None:
-                return self._finish(Verdict.INVALID, visited)
-            frontier, mask, state, used = following
+                return self._finish(Verdict.INVALID, visited, None)
+            frontier, mask, state, used, order = following
 
-    def _close(self, frontier: int, mask: int, state: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """Place what changes nothing, move the frontier, and list the branches that remain.
+    def _close(
+        self, frontier: int, mask: int, state: int, order: Order
+    ) -> tuple[int, int, Order, list[tuple[int, int]] | None]:
+        """Place what changes nothing, move the frontier, and list the branches that remain; None for them at
+        the cut where states are collected.
 
         Sets `waiting` to the least hint of an operation that the state rejects.
         """
-        problem, interned, order = self.problem, self.interned, self.order
-        bit, kind, before, quiet = problem.bit, problem.kind, problem.before, problem.quiet
-        interchangeable = problem.reductions.interchangeable
-        count, predecessors, hint = self.count, self.predecessors, problem.hint
-        row = interned.row(state)
+        problem, interned = self.problem, self.interned
+        bit, layers, before, hint = problem.bit, problem.layers, problem.before, problem.hint
+        interchangeable, count, stop = problem.reductions.interchangeable, self.count, self.stop
+        row = interned.rows.get(state)
+        if row is None:
+            row = interned.row(state)
         while frontier < count:
             branches: list[tuple[int, int]] = []
-            kinds: set[int] = set()
+            kinds: list[int] = []
             self.waiting = NEVER
             again = False
-            for index in problem.layer(frontier):
-                if mask & bit[index]:
+            for index, own_bit, own, quiet in (
+                layers[frontier] if frontier < len(layers) else problem.layer(frontier)
+            ):
+                if mask & own_bit:
                     continue
-                last = before[index]
-                if last >= frontier and not mask & bit[last]:
+                if before and (last := before[index]) >= frontier and not mask & bit[last]:
                     continue
-                own = kind[index]
                 step = row.get(own)
                 if step is None:
                     step = interned.step(state, own)
                 if step == REJECTED:
-                    guess = hint[index]
-                    if guess is not None and guess < self.waiting:
+                    if hint and (guess := hint[index]) is not None and guess < self.waiting:
                         self.waiting = guess
-                    continue
-                if quiet[index]:
-                    mask |= bit[index]
-                    order.append(index)
-                    again = again or index in predecessors
+                elif quiet:
+                    mask |= own_bit
+                    order = (index, order)
+                    again = again or bool(before)
                 elif not interchangeable or own not in kinds:
-                    kinds.add(own)
+                    kinds.append(own)
                     if isinstance(step, int):
                         branches.append((index, step))
                     else:
@@ -225,11 +297,15 @@ class _Search:
             while frontier < count and mask & bit[frontier]:
                 mask ^= bit[frontier]
                 frontier += 1
+                if stop and (frontier == stop or (stop < 0 and len(problem.layer(frontier - 1)) == 1)):
+                    return frontier, mask, order, None if frontier < count else []
             if frontier == start and not again:
-                if problem.hinted and len(branches) > 1:
+                if len(branches) > 1 and hint:
                     branches.sort(key=self._guess)
-                return frontier, mask, branches
-        return frontier, mask, []
+                if branches and self.tokens is not None:
+                    branches, self.along = self.tokens.prune(frontier, mask, state, branches)
+                return frontier, mask, order, branches
+        return frontier, mask, order, []
 
     def _guess(self, branch: tuple[int, int]) -> tuple[float, int]:
         hint = self.problem.hint[branch[0]]
@@ -242,21 +318,18 @@ class _Search:
         first = self.problem.hint[branches[0][0]]
         return first is not None and self.waiting < first
 
-    def _is_new(self, frontier: int, mask: int, state: int, used: int) -> bool:
+    def _is_new(self, key: int, used: int) -> bool:
         """Remember the configuration; False when it, or one that leaves at least as much open, was met."""
-        key = (state << self.problem.width) | mask
-        if not self.problem.groups:
-            seen = self.seen.setdefault(frontier, set())
-            if key in seen:
-                return False
-            seen.add(key)
+        entries = self.seen_used.get(key)
+        if entries is None:
+            self.seen_used[key] = [used]
             self.remembered += 1
             return True
-        entries = self.seen_used.setdefault(frontier, {}).setdefault(key, [])
         if self.problem.reductions.pool:
-            if any(entry & ~used == 0 for entry in entries):
-                return False
-            kept = [entry for entry in entries if used & ~entry != 0]
+            for entry in entries:
+                if entry & used == entry:
+                    return False
+            kept = [entry for entry in entries if entry & used != used]
             self.remembered -= len(entries) - len(kept)
             entries[:] = kept
         elif used in entries:
@@ -267,8 +340,11 @@ class _Search:
 
     def _pool_branches(self, frontier: int, mask: int, state: int, used: int) -> list[tuple[int, int]]:
         problem, interned = self.problem, self.interned
-        end = problem.high[frontier]
         branches: list[tuple[int, int]] = []
+        ranks: list[tuple[int, bool, int]] = []
+        if self.tokens is not None and self.tokens.still_needed(state, frontier, mask) >= 0:
+            return branches
+        end = problem.high[frontier]
         for number in problem.groups_at(state):
             group = problem.groups[number]
             if group.calls[0] > end:
@@ -280,26 +356,37 @@ class _Search:
             if step in (REJECTED, state):
                 continue
             for following in (step,) if isinstance(step, int) else step:
-                if not problem.reductions.pool or self._matters(frontier, mask, state, group, following):
+                rank = (
+                    self._matters(frontier, mask, state, group, following) if problem.reductions.pool else 1
+                )
+                if rank:
+                    ranks.append((rank, group.needs is NOTHING, len(branches)))
                     branches.append((-1 - number, following))
+        if len(branches) > 1:
+            ranks.sort()
+            branches = [branches[position] for _, _, position in ranks]
         return branches
 
-    def _matters(self, frontier: int, mask: int, state: int, group: PoolGroup, after: int) -> bool:
-        """Rule 5: is there an operation that may come next and that tells `state` from `after`?"""
+    def _matters(self, frontier: int, mask: int, state: int, group: PoolGroup, after: int) -> int:
+        """Rule 5: is there an operation that may come next and that tells `state` from `after`?
+
+        1 for a required operation, 2 only for another of unknown outcome, 0 for none. The first are tried
+        first, and of those the operations that can be used in fewer places.
+        """
         problem, interned = self.problem, self.interned
-        for index in problem.layer(frontier):
-            if mask & problem.bit[index]:
+        for _, bit, kind, _ in problem.layer(frontier):
+            if mask & bit:
                 continue
-            with_it = interned.step(after, problem.kind[index])
+            with_it = interned.step(after, kind)
             if with_it == REJECTED:
                 continue
-            without = interned.step(state, problem.kind[index])
+            without = interned.step(state, kind)
             if with_it == without:
                 continue
             if not isinstance(without, int) or without == REJECTED:
-                return True
+                return 1
             if interned.step(without, group.kind) != with_it:
-                return True
+                return 1
         end = problem.high[frontier]
         for number in problem.groups_at(after):
             other = problem.groups[number]
@@ -309,13 +396,18 @@ class _Search:
                 continue
             with_it = interned.step(after, other.kind)
             if with_it != REJECTED and with_it != interned.step(state, other.kind):
-                return True
-        return False
+                return 2
+        return 0
 
-    def _next(self) -> tuple[int, int, int, int] | None:
+    def _next(self) -> tuple[int, int, int, int, Order] | None:
         """The next untried branch, deepest first; None when all have been tried."""
         stack, problem = self.stack, self.problem
-        while stack:
+        while True:
+            if not stack:
+                self._forget()
+                if not self.ends:
+                    return None
+                self._go_on(self.problem.reductions.cut_after or 0)
             top = stack[-1]
             if top.next == len(top.branches):
                 if top.pool_pending:
@@ -323,86 +415,131 @@ class _Search:
                     top.branches = self._pool_branches(top.frontier, top.mask, top.state, top.used)
                     top.next = 0
                 if top.next == len(top.branches):
-                    self._pop()
+                    stack.pop()
                     continue
             index, state = top.branches[top.next]
             top.next += 1
-            self._cut(top.length)
-            mask, used = top.mask, top.used
-            if index >= 0:
+            mask, used, order = top.mask, top.used, top.order
+            if index == STAY:
+                pass
+            elif index >= 0:
+                if top.along and self.tokens is not None and self.tokens.is_plain(index):
+                    for other in top.along:
+                        if other != index:
+                            mask |= problem.bit[other]
+                            order = (other, order)
                 mask |= problem.bit[index]
-                self.order.append(index)
+                order = (index, order)
             else:
                 group = problem.groups[-1 - index]
                 size = len(group.members)
                 member = ((used >> group.shift) & ((1 << size) - 1)).bit_length()
                 used |= 1 << (group.shift + member)
-                self.order.append(-1 - group.members[member])
+                order = (-1 - group.members[member], order)
             if top.next == len(top.branches) and not top.pool_pending:
-                self._pop()
-            return top.frontier, mask, state, used
-        return None
+                stack.pop()
+                if not stack and not self.stop and self.best <= top.frontier:
+                    self._forget()
+            return top.frontier, mask, state, used, order
 
-    def _pop(self) -> None:
-        self.stack.pop()
-        if self.stack:
-            return
-        # Nothing earlier is left to try, so no earlier configuration can be met again.
-        self.stats.peak_configurations = max(self.stats.peak_configurations, self.remembered)
+    def _forget(self) -> None:
+        """Nothing earlier is left to try and nothing later was met: nothing remembered can be met again."""
+        self.peak = max(self.peak, self.remembered)
         self.remembered = 0
         self.seen.clear()
         self.seen_used.clear()
 
-    def _cut(self, length: int) -> None:
-        """Shorten the order; keep what the longest prefix would lose."""
-        if length < self.best_length:
-            self.best_tail[:0] = self.order[length : self.best_length]
-            self.best_length = length
-        del self.order[length:]
+    def _go_on(self, cut_after: float) -> None:
+        """From the states collected at the cut, the first one found first."""
+        self.stack.extend(reversed(self.ends))
+        self.ends, self.stop, self.patience, self.cut_after = [], 0, NEVER, cut_after
 
-    def _dead_end(self, frontier: int, mask: int, state: int) -> None:
+    def _dead_end(self, frontier: int, mask: int, state: int, order: Order) -> None:
         if frontier > self.best:
-            self.best = frontier
+            self.best, self.best_order = frontier, order
             self.best_ends.clear()
-            self.best_length, self.best_tail = len(self.order), []
         if len(self.best_ends) < STUCK_KEPT:
             self.best_ends.append((mask, state))
+
+    def _next_check(self, visited: int) -> int:
+        following = visited + CHECK_EVERY
+        return following if self.limit is None else min(following, max(self.limit, visited + 1))
+
+    def _bytes(self, remembered: int) -> int:
+        problem = self.problem
+        used = sum(len(group.members) for group in problem.groups)
+        return remembered * (BYTES_PER_CONFIGURATION + problem.width // 8 + used // 8)
 
     def _exhausted(self, visited: int) -> str:
         if self.limit is not None and visited >= self.limit:
             return f"gave up after {visited} configurations"
-        if self.memory is not None and self.remembered + len(self.interned.states) >= self.memory:
-            return f"gave up: {self.remembered} configurations fill the memory allowed"
+        if self.memory is not None:
+            held = self._bytes(self.remembered) + len(self.interned.states) * BYTES_PER_CONFIGURATION
+            if held >= self.memory:
+                return f"gave up: {self.remembered} configurations fill the memory allowed"
         if self.deadline is not None and self.clock is not None and self.clock() >= self.deadline:
             return f"gave up: out of time after {visited} configurations"
         return ""
 
-    def _operation(self, number: int) -> Operation:
-        return self.problem.required[number] if number >= 0 else self.problem.optional[-1 - number]
+    def _crowded(self) -> tuple[tuple[Operation, ...], str]:
+        """Where most configurations lie: the operations concurrent there, and the same in words."""
+        problem = self.problem
+        counts = Counter((key >> 32) & 0xFFFFFFFF for key in (self.seen_used or self.seen) if key >= 0)
+        if not counts:
+            return (), ""
+        # Every order of a crowd ends behind it: a layer of one operation holds them all and explains nothing.
+        frontier, most = max(
+            counts.items(), key=lambda entry: (entry[1] * (len(problem.layer(entry[0])) - 1), entry[1])
+        )
+        crowd = tuple(problem.required[entry[0]] for entry in problem.layer(frontier))
+        optional = problem.optional_before(frontier)
+        words = f"; {most} of {sum(counts.values())} where {len(crowd)} operations were concurrent"
+        if optional:
+            words += f" and {len(optional)} of unknown outcome could have happened"
+        return crowd + tuple(optional), words + f", the first {problem.model.describe(crowd[0])}"
 
-    def _finish(self, verdict: Verdict, visited: int, reason: str = "") -> Outcome:
-        problem, stats = self.problem, self.stats
-        stats.configurations = visited
-        stats.steps = self.interned.steps
-        stats.peak_configurations = max(stats.peak_configurations, self.remembered)
+    def _placed(self, order: Order) -> list[Operation]:
+        required, optional = self.problem.required, self.problem.optional
+        placed = []
+        while order is not None:
+            number, order = order
+            placed.append(required[number] if number >= 0 else optional[-1 - number])
+        placed.reverse()
+        return placed
+
+    def _finish(self, verdict: Verdict, visited: int, order: Order, reason: str = "") -> Outcome:
+        problem = self.problem
+        peak = max(self.peak, self.remembered)
+        stats = Stats(
+            visited,
+            self.interned.steps,
+            peak,
+            max(map(len, problem.layers), default=0),
+            self.count + len(problem.optional),
+            self._bytes(peak),
+        )
         if verdict is Verdict.VALID:
-            return Outcome(verdict, [self._operation(number) for number in self.order], stats)
+            return Outcome(verdict, self._placed(order), stats)
+        crowded: tuple[Operation, ...] = ()
         if problem.blocked >= 0:
             verdict, reason = Verdict.INVALID, ""
-        prefix = self.order[: self.best_length] + self.best_tail
+        elif verdict is Verdict.UNKNOWN:
+            crowded, words = self._crowded()
+            reason += words
         dead_ends = []
         for mask, state in self.best_ends:
             pending = tuple(
-                problem.required[index] for index in problem.layer(self.best) if not mask & problem.bit[index]
+                problem.required[index] for index, bit, _, _ in problem.layer(self.best) if not mask & bit
             )
             dead_ends.append(DeadEnd(self.interned.states[state], pending))
         frontier = problem.required[self.best] if 0 <= self.best < self.count else None
         return Outcome(
             verdict,
-            [self._operation(number) for number in prefix],
+            self._placed(self.best_order),
             stats,
             dead_ends,
             frontier,
             reason,
             problem.contradiction,
+            crowded,
         )

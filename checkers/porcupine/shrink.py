@@ -10,21 +10,26 @@ Leaving operations out must never turn a good history into a bad one. These step
 4. An operation may be replaced by one that leaves the same behind and is accepted in more states
    (`LastWriter.weaker`): a compare-and-swap that succeeded by a plain write.
 
-Every step is checked again by the search, and the result once more without its reductions.
+Every step is checked again by the search. The result is judged once more by `porcupine.exhaustive`, which
+shares nothing with the search; where there are too many orders for that, by the search in Python without its
+reductions, or else with them. `Shrunk.confirmed` says by which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from porcupine.dependence import Dependence
+from porcupine.exhaustive import has_order
 from porcupine.history import Operation, Outcome
 from porcupine.model import NOTHING, LastWriter, Model
 from porcupine.problem import Reductions
 from porcupine.search import Budget, Clock, Verdict, search
 from porcupine.search import Outcome as Found
+
+UNREDUCED = Reductions(no_effect=False, interchangeable=False, pool=False, tighten=False, tokens=False)
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class Shrunk:
     checks: int
     recorded: dict[int, Operation]
     """By the id() of a weaker operation: the one that it stands for."""
+    confirmed: str = ""
+    """Who found again that it fails: ``every order tried``, ``search without reductions`` or ``search``."""
 
 
 class Shrinker:
@@ -47,8 +54,10 @@ class Shrinker:
         checks: int = 300,
         seconds: float | None = None,
         clock: Clock | None = None,
+        search: Callable[..., Found] = search,
     ) -> None:
         self.model = model
+        self.search = search
         self.operations = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
         self.checks_left = checks
         self.checks = 0
@@ -60,13 +69,23 @@ class Shrinker:
     def shrink(self, found: Found) -> Shrunk | None:
         """None when nothing smaller than the whole could be confirmed within the bounds."""
         kept = self._minimise(self._core(found) or self._prefix(found))
-        for reductions in (Reductions(tighten=False), Reductions()):
-            model = self.model.for_part(kept)
-            again = search(kept, model, reductions, Budget(configurations=50_000))
-            if again.verdict is Verdict.INVALID:
-                operations = [self.recorded.get(id(operation), operation) for operation in kept]
-                return Shrunk(operations, kept, again, self.checks, self.recorded)
-        return None
+        model = self.model.for_part(kept)
+        budget = Budget(configurations=50_000)
+        again = self.search(kept, model, Reductions(tighten=False), budget)
+        if again.verdict is Verdict.UNKNOWN:
+            again = self.search(kept, model, Reductions(), budget)
+        if again.verdict is not Verdict.INVALID:
+            return None
+        confirmed = "every order tried"
+        tried = has_order(kept, model)
+        if tried is None:
+            unreduced = search(kept, model, UNREDUCED, budget).verdict
+            tried = unreduced is Verdict.VALID
+            confirmed = "search without reductions" if unreduced is Verdict.INVALID else "search"
+        if tried:
+            return None
+        operations = [self.recorded.get(id(operation), operation) for operation in kept]
+        return Shrunk(operations, kept, again, self.checks, self.recorded, confirmed)
 
     def _fails(self, operations: Sequence[Operation]) -> bool:
         self.checks += 1
@@ -75,7 +94,7 @@ class Shrinker:
         if self.clock is not None and self.deadline is not None:
             budget = replace(budget, seconds=max(0.1, self.deadline - self.clock()))
         model = self.model.for_part(operations)  # it may only know what these operations show
-        return search(operations, model, budget=budget, clock=self.clock).verdict is Verdict.INVALID
+        return self.search(operations, model, budget=budget, clock=self.clock).verdict is Verdict.INVALID
 
     def _may_go_on(self) -> bool:
         if self.deadline is not None and self.clock is not None and self.clock() >= self.deadline:

@@ -52,6 +52,15 @@ def tighten(operations: Sequence[Operation], model: Model[Any]) -> Intervals:
     return intervals
 
 
+def contradiction(operations: Sequence[Operation], model: LastWriter[Any]) -> tuple[Operation, ...]:
+    """Operations that cannot all have happened, where `porcupine.contradiction` shows some."""
+    candidates = [operation for operation in operations if operation.is_ok or operation.is_unknown]
+    intervals = plain(candidates)
+    groups = Groups(candidates, model)
+    groups.promote(intervals)
+    return tuple(candidates[index] for index in find(candidates, model, groups, intervals))
+
+
 def narrow_members(groups: Groups, intervals: Intervals) -> bool:
     """Rules 2 and 4."""
     low, high = intervals.low, intervals.high

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from porcupine.kernel import KernelError, choose
 
 Record = dict[str, Any]
 
@@ -119,6 +120,18 @@ def simulate_store(
             later(effect, "effect", record["id"])
         later(now + took + rng.randint(0, mean_ns // 10), "call", subject)
     return records
+
+
+@pytest.fixture(params=["python", "native"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Modules that use it run once with each kernel; the native one skips where it is not installed."""
+    name: str = request.param
+    try:
+        choose(name)
+    except KernelError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("PORCUPINE_KERNEL", name)
+    return name
 
 
 @pytest.fixture

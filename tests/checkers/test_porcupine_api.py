@@ -26,6 +26,8 @@ from porcupine.jsonl import read_operations
 from porcupine.models import CasRegister, FencedMutex, Kv, Mutex, Queue, Register, by_name
 from porcupine.search import search
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 README = Path(__file__).parents[2] / "checkers" / "README.md"
 
 

@@ -1,17 +1,24 @@
 """The search against a checker that tries every order, on seeded random histories of all models.
 
-`GAUNTLET_FUZZ` sets how many histories each model gets (default 400); 125000 make a million in all.
+`GAUNTLET_FUZZ` sets how many histories each model gets (default 400), `PORCUPINE_KERNEL` the kernel. The test
+marked campaign takes a million, in as many processes as `GAUNTLET_FUZZ_JOBS` says (default 2);
+`GAUNTLET_FUZZ_SEED` gives it other histories.
 """
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import os
 import random
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from porcupine import LastWriter, Model, OneOf, Operation, Outcome, Reductions, Rejected, Verdict, check
+from porcupine.exhaustive import has_order
+from porcupine.kernel import choose
 from porcupine.models import (
     CasRegister,
     Counter,
@@ -27,8 +34,20 @@ from porcupine.search import search
 from porcupine.shrink import Shrinker
 from porcupine.verify import verify
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 HISTORIES = int(os.environ.get("GAUNTLET_FUZZ", "400"))
-ALL_OFF = Reductions(no_effect=False, interchangeable=False, pool=False, tighten=False)
+MILLION = int(os.environ.get("GAUNTLET_FUZZ_MILLION", "1000000"))
+JOBS = int(os.environ.get("GAUNTLET_FUZZ_JOBS", "2"))
+SEED = os.environ.get("GAUNTLET_FUZZ_SEED", "1")
+SWITCHES = ("no_effect", "interchangeable", "pool", "tighten", "tokens")
+# Every reduction on and off, each with cuts taken everywhere and nowhere.
+ALL_REDUCTIONS = [
+    Reductions(**dict(zip(SWITCHES, values, strict=True)), cut_after=cut_after)
+    for values in itertools.product((True, False), repeat=len(SWITCHES))
+    for cut_after in (0, None)
+]
+ALL_OFF = ALL_REDUCTIONS[-1]
 
 Draw = tuple[tuple[Any, ...], Any]
 Make = Callable[[random.Random, bool, int, int], Draw]
@@ -188,29 +207,81 @@ MODELS: list[tuple[Model[Any], Make]] = [
 ]
 
 
+def compare(number: int, rng: random.Random, model: Model[Any], make: Make, thorough: bool) -> bool:
+    """One random history, judged by trying every order and by the search; is there an order?
+
+    Thorough: with the default, with nothing, with one of all combinations of reductions in turn, with the
+    second opinion of `porcupine.exhaustive`, and by `check` as a whole. Otherwise one combination and the
+    default in turn.
+    """
+    operations = history(rng, make)
+    some = ALL_REDUCTIONS[number % len(ALL_REDUCTIONS)]
+    kernel = choose()
+    tries = (Reductions(), ALL_OFF, some) if thorough else (some if number % 2 else Reductions(),)
+    expected = True
+    for key, part in model.partition(operations).items():
+        possible = explainable(part, model)
+        expected = expected and possible
+        learned = model.for_part(part)
+        for reductions in tries:
+            found = kernel.search(part, learned, reductions, quick=number % 3 == 0)
+            said = (found.verdict is Verdict.VALID, found.verdict is Verdict.INVALID)
+            assert said == (possible, not possible), (number, key, reductions, operations)
+            if possible:
+                verify(part, found.order, model)
+        if thorough:
+            assert has_order(part, model) == possible
+    if thorough:
+        result = check(operations, model)
+        assert (result.verdict is Verdict.VALID) == expected
+        if not expected:
+            _is_explained(result, model)
+    return expected
+
+
 @pytest.mark.parametrize(("model", "make"), MODELS, ids=[model.name for model, _ in MODELS])
 def test_search_agrees_with_trying_every_order(model: Model[Any], make: Make) -> None:
     rng = random.Random(f"fuzz:{model.name}")
     verdicts = {True: 0, False: 0}
     for number in range(HISTORIES):
-        operations = history(rng, make)
-        some = Reductions(*(rng.random() < 0.5 for _ in range(4)))
-        expected = True
-        for key, part in model.partition(operations).items():
-            possible = explainable(part, model)
-            expected = expected and possible
-            learned = model.for_part(part)
-            for reductions in (Reductions(), ALL_OFF, some):
-                found = search(part, learned, reductions)
-                assert (found.verdict is Verdict.VALID) == possible, (number, key, reductions, operations)
-                if possible:
-                    verify(part, found.order, model)
-        verdicts[expected] += 1
-        result = check(operations, model)
-        assert (result.verdict is Verdict.VALID) == expected
-        if not expected:
-            _is_explained(result, model)
+        verdicts[compare(number, rng, model, make, thorough=True)] += 1
     assert min(verdicts.values()) > HISTORIES // 20, "the generator makes histories of one kind only"
+
+
+CHUNK = 2500
+
+
+def _campaign_chunk(task: tuple[int, int]) -> tuple[int, int, str]:
+    """In another process: (histories, how many of them have an order, what went wrong)."""
+    which, chunk = task
+    model, make = MODELS[which]
+    rng = random.Random(f"{SEED}:{model.name}:{chunk}")
+    possible = 0
+    for number in range(CHUNK):
+        try:
+            possible += compare(number + chunk, rng, model, make, thorough=number % 25 == 0)
+        except Exception:
+            where = f"{model.name}, seed {SEED}, chunk {chunk}, history {number}"
+            return number, possible, f"{where}\n{traceback.format_exc()}"
+    return CHUNK, possible, ""
+
+
+@pytest.mark.campaign
+def test_a_million_histories() -> None:
+    def tasks() -> Iterator[tuple[int, int]]:
+        for chunk in range(-(-MILLION // (CHUNK * len(MODELS)))):
+            for which in range(len(MODELS)):
+                yield which, chunk
+
+    histories = possible = 0
+    with multiprocessing.get_context("fork").Pool(JOBS) as pool:
+        for done, with_order, trouble in pool.imap_unordered(_campaign_chunk, tasks()):
+            assert not trouble, trouble
+            histories += done
+            possible += with_order
+    print(f"{histories} histories, {possible} with an order, kernel {choose().name}, seed {SEED}")
+    assert histories >= MILLION
+    assert histories // 20 < possible < histories * 19 // 20
 
 
 def _is_explained(result: Any, model: Model[Any]) -> None:
@@ -221,20 +292,22 @@ def _is_explained(result: Any, model: Model[Any]) -> None:
     if part.shrunk is not None:
         assert not explainable(part.shrunk.operations, model), "the shrunk history does not fail"
         assert not explainable(part.shrunk.checked, model), "it fails only as recorded"
+        assert explanation.confirmed == "every order tried"
         assert len(part.shrunk.operations) <= len(part.operations)
     if isinstance(part.model, LastWriter):
         assert part.shrunk is not None
 
 
-@pytest.mark.parametrize("switch", ["no_effect", "interchangeable", "pool", "tighten"])
+@pytest.mark.parametrize("switch", ["no_effect", "interchangeable", "pool", "tighten", "tokens"])
 def test_every_reduction_saves_work(switch: str) -> None:
     """A reduction that does nothing would pass the test above."""
     rng = random.Random(f"saves:{switch}")
     with_it = without = 0
     for _ in range(300):
         operations = history(rng, cas_register)
-        with_it += search(operations, CasRegister()).stats.configurations
-        without += search(operations, CasRegister(), Reductions(**{switch: False})).stats.configurations
+        off = Reductions(**{switch: False})
+        with_it += search(operations, CasRegister(), quick=False).stats.configurations
+        without += search(operations, CasRegister(), off, quick=False).stats.configurations
     assert with_it < without
 
 

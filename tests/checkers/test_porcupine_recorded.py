@@ -14,6 +14,8 @@ from porcupine import Budget, HistoryError, Outcome, check
 from porcupine.formats import edn, jepsen_log, kv_log
 from porcupine.models import CasRegister, Kv, KvWhole
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 MODULE = "github.com/anishathalye/porcupine@v1.3.1"
 KV_VERDICTS = {
     name: name.endswith("ok") for name in ("c01-ok", "c01-bad", "c10-ok", "c10-bad", "c50-ok", "c50-bad")

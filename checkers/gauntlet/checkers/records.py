@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porcupine.history import History, HistoryError, Operation
 from porcupine.jsonl import Record, frozen, read_operations, read_records
+
+if TYPE_CHECKING:
+    from gauntlet.checkers.watch.records import Watcher
 
 
 class Call(NamedTuple):
@@ -50,7 +53,7 @@ def decode(record: Record) -> tuple[Hashable, Hashable]:
     match op:
         case "get" | "delete":
             call = Call(op, _text("key", key))
-        case "put":
+        case "put" if args.keys() <= {"value"}:
             call = Call(op, _text("key", key), _text("value", args["value"]))
         case "cas":
             expected = _integer("expected", args["expected"])
@@ -90,6 +93,7 @@ def _integer(name: str, value: object) -> int:
 class Run:
     """Everything a checker may look at. Times are ns since the run began.
 
+    `leader_changes`: when etcd elected leaders, None where nobody wrote that down.
     `clock` gives seconds (`time.monotonic`); with one, a check gives up after `seconds` and says unknown.
     """
 
@@ -98,6 +102,8 @@ class Run:
     clock: Callable[[], float] | None = None
     seconds: float | None = 120.0
     notes: dict[str, Any] = field(default_factory=dict)
+    watches: Sequence[Watcher] = ()
+    leader_changes: Sequence[int] | None = None
 
 
 def load(history_lines: Iterable[str], fault_lines: Iterable[str] = ()) -> Run:

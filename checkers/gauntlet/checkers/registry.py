@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gauntlet.checkers.counter import check_counters
+from gauntlet.checkers.election import check_elections
+from gauntlet.checkers.etcd import check_etcd
+from gauntlet.checkers.lease import check_leases
 from gauntlet.checkers.linearizable import check_linearizable
+from gauntlet.checkers.lock import check_locks
+from gauntlet.checkers.queue import check_queues
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.revisions import check_revisions
+from gauntlet.checkers.sets import check_sets
 from gauntlet.checkers.stats import check_stats
+from gauntlet.checkers.txn import check_transactions
 from gauntlet.checkers.verdict import CheckResult, overall
+from gauntlet.checkers.watch import check_watch
 from porcupine.search import Verdict
 
 Checker = Callable[[Run], CheckResult]
@@ -17,6 +26,15 @@ CHECKERS: dict[str, Checker] = {
     "linearizable": check_linearizable,
     "revisions": check_revisions,
     "stats": check_stats,
+    "txn": check_transactions,
+    "set": check_sets,
+    "counter": check_counters,
+    "queue": check_queues,
+    "watch": check_watch,
+    "lease": check_leases,
+    "lock": check_locks,
+    "election": check_elections,
+    "etcd": check_etcd,
 }
 
 

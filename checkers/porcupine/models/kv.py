@@ -178,20 +178,33 @@ class KvWhole(Model[tuple[tuple[str, str], ...]]):
 
     name = "kv-whole"
 
+    def __init__(self, learned: Mapping[Hashable, KvSeen] | None = None) -> None:
+        self.learned = learned or {}  # by key: what its own operations teach
+
     def init(self) -> tuple[tuple[str, str], ...]:
         return ()
+
+    def for_part(self, operations: Sequence[Operation]) -> KvWhole:
+        learned = {key: Kv().for_part(own) for key, own in by_key(operations).items()}
+        return KvWhole({key: one for key, one in learned.items() if isinstance(one, KvSeen)})
+
+    def identity(self, operation: Operation) -> Hashable:
+        call = operation.call
+        if not isinstance(call, tuple) or call[1] not in self.learned:
+            return super().identity(operation)
+        return call[1], self.learned[call[1]].identity(operation)
 
     def step(
         self, state: tuple[tuple[str, str], ...], operation: Operation
     ) -> tuple[tuple[str, str], ...] | Rejected:
-        one = Kv()
         call = operation.call
         if not isinstance(call, tuple) or len(call) < 2:
             raise ValueError(f"not an operation of a map: {call!r}")
         key = call[1]
         values = dict(state)
         before = values.get(key, "")
-        after = one.step(before, operation)
+        one = self.learned.get(key)
+        after = _ONE_KEY.step(before, operation) if one is None else one.step(before, operation)
         if isinstance(after, Rejected):
             return after
         if after == before:
@@ -201,6 +214,9 @@ class KvWhole(Model[tuple[tuple[str, str], ...]]):
 
     def is_read(self, operation: Operation) -> bool:
         return isinstance(operation.call, tuple) and operation.call[0] == "get"
+
+
+_ONE_KEY = Kv()
 
 
 def by_key(operations: Sequence[Operation]) -> dict[Hashable, list[Operation]]:
