@@ -20,6 +20,9 @@ PURE = [
     "gauntlet.reference.mvcc",
     "gauntlet.reference.formats",
     "gauntlet.reference.node",
+    "gauntlet.reference.proposals",
+    "gauntlet.reference.leadership",
+    "gauntlet.reference.lease_duty",
     "gauntlet.reference.reads",
     "gauntlet.reference.apply",
     "gauntlet.reference.apply_auth",
@@ -32,6 +35,11 @@ PURE = [
     "gauntlet.reference.ports",
     "gauntlet.reference.services",
 ]
+
+# The one door of a PURE package: which module may import what of the world, and why.
+DOORS = {
+    "porcupine.kernel": {"os"},  # PORCUPINE_KERNEL chooses the search kernel
+}
 
 # Who may import whom among our own packages; everything not listed is forbidden.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -134,7 +142,7 @@ def test_import_arrows(name: str, path: Path) -> None:
     ("name", "path"), [(n, p) for n, p in MODULES if any(within(n, pure) for pure in PURE)]
 )
 def test_pure_code_touches_nothing_of_the_world(name: str, path: Path) -> None:
-    roots = {found.split(".")[0] for found in imports(name, path)}
+    roots = {found.split(".")[0] for found in imports(name, path)} - DOORS.get(name, set())
     assert not roots & WORLD, f"{name} is PURE and must not import {sorted(roots & WORLD)}"
 
 

@@ -43,6 +43,8 @@ from gauntlet.reference.raft.types import ConfChange, ConfState
 CONSISTENT_INDEX = b"consistent_index"
 TERM = b"term"
 CONF_STATE = b"confState"
+# From this cluster version on the remaining TTLs of leases are always stored.
+CHECKPOINTS_PERSIST = (3, 6)
 
 # An entry that only a later version, or a part of etcd that this node lacks, could have proposed.
 UNKNOWN_REQUEST = RpcError(errors.Code.UNIMPLEMENTED, "etcdserver: unknown request in the log", definite=True)
@@ -69,6 +71,11 @@ class Frozen:
     conf_state: ConfState
     image: buckets.Frozen
 
+    @property
+    def size(self) -> int:
+        """Bytes of all chunks together."""
+        return self.image.dump_size
+
     def chunks(self) -> Iterator[bytes]:
         return buckets.dump(self.image)
 
@@ -86,11 +93,15 @@ class StateMachine:
         max_learners: int = 1,
         compaction_batch: int = 1000,
         tokens: TokenProvider | None = None,
+        lease_checkpoints: bool = False,
+        persist_checkpoints: bool = False,
     ) -> None:
+        """The last two are feature gates: remaining TTLs are logged, and are stored even by a cluster whose
+        version is not yet one that always does."""
         self.backend = backend
         self.store = Store(backend)
         self.watches = WatchHub(self.store)
-        self.lessor = Lessor(backend, min_lease_ttl)
+        self.lessor = Lessor(backend, min_lease_ttl, checkpoints=lease_checkpoints)
         self.cluster = Cluster(backend, id=cluster_id, max_learners=max_learners)
         self.alarms = Alarms(backend)
         self.auth = AuthStore(backend, SimpleTokens() if tokens is None else tokens)
@@ -101,6 +112,7 @@ class StateMachine:
         self.applied_term = 0
         self._quota = quota_bytes
         self._compaction_batch = compaction_batch
+        self._persist_checkpoints = persist_checkpoints
         self._handlers: dict[str, Callable[[Any, float], Applied]] = {
             "range": self._range,
             "put": self._put,
@@ -148,25 +160,26 @@ class StateMachine:
         """An entry without content, such as a new leader's first."""
         self._advance(index, term)
 
-    def apply_conf_change(self, index: int, term: int, change: ConfChange) -> Applied:
-        """Applies a membership change, or refuses it as every member will."""
+    def apply_conf_change(self, index: int, term: int, *changes: ConfChange) -> Applied:
+        """Applies membership changes, all of them, or refuses them as every member will."""
         self._advance(index, term)
         try:
-            self.cluster.apply(change)
+            self.cluster.apply_all(changes)
         except RpcError as error:
             return Applied(error=error)
         return Applied(response=self.cluster.members())
 
     def set_conf_state(self, conf_state: ConfState) -> None:
-        """Keeps raft's configuration with the data, in etcd's JSON."""
+        """Keeps raft's configuration with the data, in etcd's JSON, which leaves empty lists out."""
         self.conf_state = conf_state
-        fields = {
+        lists = {
             "voters": conf_state.voters,
             "learners": conf_state.learners,
             "voters_outgoing": conf_state.voters_outgoing,
             "learners_next": conf_state.learners_next,
-            "auto_leave": conf_state.auto_leave,
         }
+        fields: dict[str, Any] = {name: members for name, members in lists.items() if members}
+        fields["auto_leave"] = conf_state.auto_leave
         self.backend.put(buckets.META, CONF_STATE, json.dumps(fields, separators=(",", ":")).encode())
 
     def compact_some(self) -> None:
@@ -287,8 +300,9 @@ class StateMachine:
         return Applied(pb.LeaseRevokeResponse())
 
     def _lease_checkpoint(self, request: pb.LeaseCheckpointRequest, now: float) -> Applied:
+        persist = self._persist_checkpoints or self.cluster.at_least(CHECKPOINTS_PERSIST)
         for checkpoint in request.checkpoints:
-            self.lessor.checkpoint(checkpoint.ID, checkpoint.remaining_TTL, now)
+            self.lessor.checkpoint(checkpoint.ID, checkpoint.remaining_TTL, now, persist=persist)
         return Applied(pb.LeaseCheckpointResponse())
 
     def _alarm(self, request: pb.AlarmRequest, now: float) -> Applied:

@@ -52,9 +52,22 @@ class CorruptDumpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The contents of a backend at one moment. Nobody changes the dictionaries any more."""
+    """The contents of a backend at one moment, and what they count in `Backend.size`. Nobody changes the
+    dictionaries any more."""
 
     buckets: dict[str, dict[bytes, bytes]]
+    size: int
+
+    @property
+    def dump_size(self) -> int:
+        """How many bytes `dump` gives, known without making them. Padding makes up for what is only bounded:
+        the number of frames."""
+        names = len(_MAGIC) + sum(_FRAME.size + 1 + len(name) for name in self.buckets)
+        entries = self.size + (_ENTRY.size - _ENTRY_OVERHEAD) * sum(map(len, self.buckets.values()))
+        frames = entries // _FRAME_BYTES + len(self.buckets)
+        end = _FRAME.size + 1 + _COUNT.size
+        least = names + entries + _LEAST_FRAME * frames + _LEAST_FRAME + end
+        return least + -least % _SECTOR
 
 
 class Backend(Protocol):
@@ -105,10 +118,6 @@ class _Bucket:
         self.pairs: dict[bytes, bytes] = {} if pairs is None else pairs
         self.order = sorted(self.pairs)
         self.stale = 0
-
-    @property
-    def size(self) -> int:
-        return sum(len(key) + len(value) + _ENTRY_OVERHEAD for key, value in self.pairs.items())
 
     def put(self, key: bytes, value: bytes) -> int:
         """Returns by how much the size has grown; so does `delete`, with a number that is not positive."""
@@ -192,7 +201,7 @@ class MemoryBackend:
 
     def freeze(self) -> Frozen:
         # Copying a dictionary of a million entries takes some 30 ms; the bytes themselves are shared.
-        return Frozen({name: bucket.pairs.copy() for name, bucket in self._buckets.items()})
+        return Frozen({name: bucket.pairs.copy() for name, bucket in self._buckets.items()}, self._size)
 
     def dump(self, frozen: Frozen) -> Iterator[bytes]:
         return dump(frozen)
@@ -200,7 +209,7 @@ class MemoryBackend:
     def load(self, chunks: Iterable[bytes]) -> None:
         frozen = parse(chunks)
         self._buckets = {name: _Bucket(frozen.buckets.get(name)) for name in BUCKETS}
-        self._size = sum(bucket.size for bucket in self._buckets.values())
+        self._size = frozen.size
 
 
 _MAGIC = b"gauntlet-store-1"
@@ -220,11 +229,8 @@ def dump(frozen: Frozen) -> Iterator[bytes]:
     for chunk in _contents(frozen):
         written += len(chunk)
         yield chunk
-    missing = -(written + len(end)) % _SECTOR
-    if missing:
-        if missing < _LEAST_FRAME:
-            missing += _SECTOR
-        yield _frame(b"P".ljust(missing - _FRAME.size, b"\0"))
+    missing = frozen.dump_size - written - len(end)
+    yield _frame(b"P".ljust(missing - _FRAME.size, b"\0"))
     yield end
 
 
@@ -273,7 +279,11 @@ def parse(chunks: Iterable[bytes]) -> Frozen:
             raise CorruptDumpError("a frame of an unknown kind")
     if not ended:
         raise CorruptDumpError("the dump is cut short")
-    return Frozen(buckets)
+    pairs = (bucket.items() for bucket in buckets.values())
+    return Frozen(
+        buckets,
+        sum(len(key) + len(value) + _ENTRY_OVERHEAD for items in pairs for key, value in items),
+    )
 
 
 def _frame(payload: bytes) -> bytes:

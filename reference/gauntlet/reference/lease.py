@@ -217,10 +217,11 @@ class Lessor:
         self._expire_at(lease, now + lease.span)
         return lease.ttl
 
-    def needs_clearing(self, lease_id: int) -> bool:
-        """Whether renewing must first clear a logged remaining TTL."""
+    def needs_clearing(self, lease_id: int, now: float) -> bool:
+        """Whether renewing must first clear a logged remaining TTL: that of a lease that lives."""
         lease = self._leases.get(lease_id)
-        return self._checkpoints and lease is not None and lease.checkpoint > 0
+        counts = self._checkpoints and self._primary
+        return counts and lease is not None and lease.checkpoint > 0 and lease.expiry > now
 
     def when_revoked(self, lease_id: int, then: Revoked) -> None:
         """Calls `then` once: with LEASE_NOT_FOUND when the lease is gone, with NOT_LEADER on `demote`.

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from gauntlet.api import errors
+from gauntlet.api.errors import RpcError
 from gauntlet.reference import backend as buckets
 from gauntlet.reference.backend import Backend
 from gauntlet.reference.raft.types import ConfChange, ConfChangeType
@@ -138,14 +139,20 @@ def first_members(urls_by_name: dict[str, list[str]], token: str) -> list[Member
     return [members[number] for number in sorted(members)]
 
 
-def match_existing(local: Sequence[Member], existing: Sequence[Member]) -> list[Member]:
-    """Gives the locally configured members the ids they have in the running cluster, by their peer URLs."""
+def match_existing(
+    local: Sequence[Member],
+    existing: Sequence[Member],
+    same: Callable[[Sequence[str], Sequence[str]], bool] = lambda one, other: sorted(one) == sorted(other),
+) -> list[Member]:
+    """Gives the locally configured members the ids they have in the running cluster, by their peer URLs.
+
+    `same` tells whether two lists of URLs mean the same member.
+    """
     if len(local) != len(existing):
         raise ClusterConfigError("member count is unequal")
-    by_urls = {tuple(sorted(member.peer_urls)): member for member in local}
     matched = []
     for member in sorted(existing, key=lambda member: member.id):
-        ours = by_urls.get(tuple(sorted(member.peer_urls)))
+        ours = next((each for each in local if same(member.peer_urls, each.peer_urls)), None)
         if ours is None:
             raise ClusterConfigError(
                 f"PeerURLs: no match found for existing member ({member.id:x}, {member.peer_urls})"
@@ -368,6 +375,28 @@ class Cluster:
         self._logged.add(number)
         self._store(member)
 
+    def apply_all(self, changes: Sequence[ConfChange]) -> None:
+        """As `apply`, one after the other; when one is refused, none has happened."""
+        members = {number: replace(member) for number, member in self._members.items()}
+        logged, removed = set(self._logged), set(self._removed)
+        try:
+            for change in changes:
+                self.apply(change)
+        except RpcError:
+            self._members, self._logged, self._removed = members, logged, removed
+            for number in sorted({change.node_id for change in changes}):
+                self._restore(number)
+            raise
+
+    def _restore(self, number: int) -> None:
+        """Makes the store say of one member what the memory says."""
+        if number in self._logged:
+            self._store(self._members[number])
+        else:
+            self._backend.delete(buckets.MEMBERS, _key(number))
+        if number not in self._removed:
+            self._backend.delete(buckets.MEMBERS_REMOVED, _key(number))
+
     def set_attributes(self, member_id: int, name: str, client_urls: Iterable[str]) -> None:
         """What a member announces about itself; nothing for one that was removed meanwhile."""
         member = self._members.get(member_id)
@@ -384,6 +413,10 @@ class Cluster:
         """The version all members share, such as `3.7.0`."""
         self.version = version
         self._backend.put(buckets.CLUSTER, _VERSION_KEY, version.encode())
+
+    def at_least(self, version: tuple[int, int]) -> bool:
+        """Whether all members share this version or a later one."""
+        return self.version is not None and tuple(map(int, self.version.split(".")[:2])) >= version
 
     def set_downgrade(self, downgrade: Downgrade) -> None:
         self.downgrade = downgrade

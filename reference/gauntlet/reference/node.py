@@ -15,27 +15,28 @@ Rules, and where they come from:
 - A leader sends while its own disk still writes (raft thesis 10.2.1); everybody else promises nothing before
   the write is durable, so their messages come from `persisted`.
 - Committed entries are applied as soon as raft hands them out: a quorum has them on disk. Replies leave then.
-- A proposal without a leader waits for one. After the request time-out the caller hears why, as etcd words
-  it; the entry may still commit, so every such error is indefinite.
+- A proposal without a leader waits for one (proposals.py has the time-outs). After the request time-out the
+  caller hears why, as etcd words it; the entry may still commit, so every such error is indefinite.
 - A snapshot is taken every `snapshot_count` entries; the log keeps `catch_up_entries` behind it for slow
   followers. A follower behind the log gets the store as it is at that moment.
-- Leases are expired by the leader alone, and only after it has applied an entry of its own term.
+- Leases are expired by the leader alone, and only after it has applied an entry of its own term
+  (lease_duty.py).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference.apply import Applied, Frozen, StateMachine
-from gauntlet.reference.auth.store import ROOT
+from gauntlet.reference.leadership import Leadership
+from gauntlet.reference.lease_duty import LeaseDuty
 from gauntlet.reference.mvcc.compaction import CompactionJob
 from gauntlet.reference.ports import Peers
+from gauntlet.reference.proposals import Answer, Proposals
 from gauntlet.reference.raft.errors import ProposalDropped, StepLocalMessage, StepPeerNotFound
 from gauntlet.reference.raft.rawnode import RawNode, Ready
 from gauntlet.reference.raft.storage import MemoryStorage
@@ -52,22 +53,22 @@ from gauntlet.reference.raft.types import (
 from gauntlet.reference.reads import ReadIndexes, Release
 from gauntlet.reference.reconfigure import Reconfiguration
 
-Answer = Callable[[Applied], None]
+__all__ = ["Answer", "Effects", "Node", "NodeConfig"]
 
-# A member that has fallen this far behind its own commit index takes no more work.
+# A member that has fallen this far behind its own commit index takes no more work, but for what has priority.
 MAX_APPLY_GAP = 5000
-# Revocations of expired leases under way at once.
-MAX_PENDING_REVOKES = 16
+MAX_PRIORITY_GAP = 2 * MAX_APPLY_GAP
 # etcd has no code of its own for this text: clients get it as Unknown.
 TOO_MANY_REQUESTS = RpcError(errors.Code.UNKNOWN, errors.REQUEST_TOO_MANY_REQUESTS.message, definite=True)
-TRANSFER_TIMEOUT = RpcError(
-    errors.Code.UNKNOWN, "etcdserver: request timed out, leader transfer took too long", definite=False
-)
 
 
 @dataclass(slots=True)
 class NodeConfig:
-    """What a member needs to know of itself. Times in seconds, counts in entries, sizes in bytes."""
+    """What a member needs to know of itself. Times in seconds, counts in entries, sizes in bytes.
+
+    The last two are feature gates: leases are revoked even while other requests are turned away, and leases
+    are renewed without waiting for what is committed to be applied.
+    """
 
     member_id: int
     cluster_id: int
@@ -76,6 +77,8 @@ class NodeConfig:
     snapshot_count: int = 10_000
     catch_up_entries: int = 5_000
     max_request_bytes: int = 1_572_864
+    priority_requests: bool = False
+    fast_keep_alive: bool = True
 
     @property
     def election_timeout(self) -> float:
@@ -99,12 +102,6 @@ class Effects:
     @property
     def needs_write(self) -> bool:
         return self.hard_state is not None or bool(self.entries) or self.snapshot is not None
-
-
-@dataclass(slots=True)
-class Waiting:
-    answer: Answer
-    started: float
 
 
 @dataclass(slots=True)
@@ -135,14 +132,9 @@ class Node:
         self.raft = raft
         self.machine = machine
         self.outbox = Outbox()
-        self.leader = 0
-        self.leader_elected_at = clock()
-        self.leader_changes = 0
-        self.proposals_failed = 0
-        self.leases_expired = 0
+        self.leadership = Leadership(clock())
         self.commit_index = raft.status().commit
         self.next_id = next_id
-        self.on_leader_loss: list[Callable[[], None]] = []
         self.wake = wake
         self._storage = storage
         self.peers = peers
@@ -150,18 +142,14 @@ class Node:
         self._snapshot_index = machine.applied_index
         self._saving_snapshot = False
         self._queue: list[bytes] = []
-        self._waiting: dict[int, Waiting] = {}
-        self._deadlines: deque[tuple[float, int]] = deque()
-        self._request_timeout = config.request_timeout
+        self._proposals = Proposals(config.request_timeout)
         self._reads = ReadIndexes(raft.read_index, next_id, config.request_timeout)
         self._applied_waiters: list[tuple[int, Release]] = []
         self._written: Ready | None = None
         self._write_started = 0.0
         self._last_tick = clock()
-        self._revoking: set[int] = set()
+        self.lease_duty = LeaseDuty(machine, self.propose)
         self._compacting: list[tuple[CompactionJob, Callable[[], None]]] = []
-        self._transfers: list[tuple[int, float, Release]] = []
-        self._leaderless_since: float | None = clock()
         self._stopped = False
         self._changes = Reconfiguration(config.member_id, raft, machine, peers)
         self.learner = machine.cluster.is_learner(config.member_id)
@@ -171,8 +159,12 @@ class Node:
     # What others ask of the member.
 
     @property
+    def leader(self) -> int:
+        return self.leadership.leader
+
+    @property
     def is_leader(self) -> bool:
-        return self.leader == self.config.member_id
+        return self.leadership.leader == self.config.member_id
 
     @property
     def leads(self) -> bool:
@@ -182,7 +174,17 @@ class Node:
     @property
     def pending(self) -> int:
         """Proposals that wait for their answer."""
-        return len(self._waiting)
+        return len(self._proposals)
+
+    @property
+    def proposals_failed(self) -> int:
+        """Proposals that timed out, since the start."""
+        return self._proposals.failed
+
+    @property
+    def on_leader_loss(self) -> list[Callable[[], None]]:
+        """Called, once, when there has been no leader for too long."""
+        return self.leadership.on_loss
 
     @property
     def reads_timed_out(self) -> int:
@@ -202,7 +204,7 @@ class Node:
 
     def propose(self, request: pb.InternalRaftRequest, answer: Answer) -> None:
         """Takes `request` through the log; `answer` hears what applying it gave, or why that is not known."""
-        refusal = self._refusal()
+        refusal = self._refusal(self.config.priority_requests and request.HasField("lease_revoke"))
         if refusal is not None:
             answer(Applied(error=refusal))
             return
@@ -213,18 +215,20 @@ class Node:
             answer(Applied(error=errors.REQUEST_TOO_LARGE))
             return
         self._queue.append(data)
-        self._expect(request_id, answer)
+        self._proposals.expect(request_id, answer, self._clock())
         self.wake()
 
-    def propose_conf_change(self, change: ConfChange, answer: Answer) -> None:
-        refusal = self._refusal()
-        if refusal is not None:
-            answer(Applied(error=refusal))
-            return
-        change.id = self.next_id()
-        self._expect(change.id, answer)
+    def propose_conf_change(self, change: ConfChange, answer: Answer) -> Callable[[], None]:
+        """There is no time-out: the result gives up waiting, and then `answer` hears nothing. A change that
+        was not proposed by then never is; one that was may still be applied."""
+        if self._stopped:
+            answer(Applied(error=errors.STOPPED))
+            return lambda: None
+        change.id = change_id = self.next_id()
+        self._proposals.expect_patiently(change_id, answer, self._clock())
         self._changes.add(change)
         self.wake()
+        return lambda: self._proposals.forget(change_id)
 
     def read(self, release: Release) -> None:
         """Calls `release` when a local read is linearizable, or with the reason why it cannot be."""
@@ -272,8 +276,7 @@ class Node:
         """Hands leadership to a voter; `then` hears None once that member leads, or that it took too long."""
         self.raft.transfer_leader(to)
         self.wake()
-        self._transfers.append((to, self._clock() + self.config.request_timeout, then))
-        self._settle_transfers()
+        self.leadership.transfer(to, self._clock(), self.config.request_timeout, then)
 
     def now(self) -> float:
         """The shell's monotonic clock, in seconds."""
@@ -282,9 +285,7 @@ class Node:
     def stop(self) -> None:
         """Answers everybody who still waits; nothing is accepted after."""
         self._stopped = True
-        waiting, self._waiting = self._waiting, {}
-        for entry in waiting.values():
-            entry.answer(Applied(error=errors.STOPPED))
+        self._proposals.fail(errors.STOPPED)
         self._reads.fail(errors.STOPPED)
 
     # What happens to the member.
@@ -294,14 +295,26 @@ class Node:
         now = self._clock()
         stalled = not self.ticking
         self.raft.tick()
-        self._expire_waiting(now)
+        self._proposals.expire(now, self._timeout_reason)
         self._reads.tick(now)
-        self._compact_some()
-        self._settle_transfers()
-        self._tell_leader_loss(now)
-        if self.is_leader:
-            self._revoke_expired(now, stalled)
+        self.leadership.tick(now, self.config.election_timeout)
+        if self.is_leader and not stalled:
+            self.lease_duty.tick(now)
         self._last_tick = now
+
+    @property
+    def compacting(self) -> bool:
+        """Whether a compaction has something left to free; see `compact_some`."""
+        return bool(self.machine.store.compactions or self._compacting)
+
+    def compact_some(self) -> None:
+        """One batch of the compaction under way. The shell calls it every now and then while `compacting`."""
+        self.machine.compact_some()
+        if self._compacting:
+            done = [then for job, then in self._compacting if job.done]
+            self._compacting = [pair for pair in self._compacting if not pair[0].done]
+            for then in done:
+                then()
 
     def sync_watches(self) -> None:
         """One turn for watchers that are behind; wakes the loop again while there is more to do."""
@@ -320,7 +333,7 @@ class Node:
         if self._written is not None or self._stopped:
             return None
         self._flush()
-        self._changes.propose(self._waiting)
+        self._changes.propose(self._proposals)
         self._reads.start(self._clock())
         if not self.raft.has_ready():
             return None
@@ -363,7 +376,7 @@ class Node:
     def snapshot_saved(self, frozen: Frozen) -> None:
         """The image that `outbox.snapshot_to_save` asked for is durable: the log before it may go."""
         self._saving_snapshot = False
-        self._snapshot_index = frozen.index
+        self._snapshot_index = max(self._snapshot_index, frozen.index)
         if frozen.index <= self._storage.snapshot().index:
             return
         self._storage.create_snapshot(frozen.index, frozen.conf_state, b"")
@@ -373,17 +386,11 @@ class Node:
 
     # The inside.
 
-    def _refusal(self) -> RpcError | None:
+    def _refusal(self, priority: bool) -> RpcError | None:
         if self._stopped:
             return errors.STOPPED
-        if self.commit_index > self.machine.applied_index + MAX_APPLY_GAP:
-            return TOO_MANY_REQUESTS
-        return None
-
-    def _expect(self, request_id: int, answer: Answer) -> None:
-        now = self._clock()
-        self._waiting[request_id] = Waiting(answer, now)
-        self._deadlines.append((now + self._request_timeout, request_id))
+        gap = MAX_PRIORITY_GAP if priority else MAX_APPLY_GAP
+        return TOO_MANY_REQUESTS if self.commit_index > self.machine.applied_index + gap else None
 
     def _flush(self) -> None:
         """Proposes what has queued up, in one message; it waits while nobody leads or leadership moves."""
@@ -396,49 +403,11 @@ class Node:
         self._queue = []
 
     def _follow_leader(self, leader: int) -> None:
-        changed = leader != 0 and leader != self.leader
         was_leader = self.is_leader
-        self.leader = leader
-        if changed:
-            self.leader_elected_at = self._clock()
-            self.leader_changes += 1
+        if self.leadership.follow(leader, self._clock()):
             self._reads.leader_changed()
         if was_leader and not self.is_leader:
-            self.machine.lessor.demote()
-            self._revoking.clear()
-        if not leader:
-            self._leaderless_since = self._clock()
-        self._settle_transfers()
-
-    def _compact_some(self) -> None:
-        self.machine.compact_some()
-        if self._compacting:
-            done = [then for job, then in self._compacting if job.done]
-            self._compacting = [pair for pair in self._compacting if not pair[0].done]
-            for then in done:
-                then()
-
-    def _settle_transfers(self) -> None:
-        now = self._clock()
-        unsettled = []
-        for to, deadline, then in self._transfers:
-            if self.leader == to:
-                then(None)
-            elif now >= deadline:
-                then(TRANSFER_TIMEOUT)
-            else:
-                unsettled.append((to, deadline, then))
-        self._transfers = unsettled
-
-    def _tell_leader_loss(self, now: float) -> None:
-        """Ends the streams that want a leader, once there has been none for three election time-outs."""
-        if self.leader or self._leaderless_since is None:
-            return
-        if now - self._leaderless_since >= 3 * self.config.election_timeout:
-            self._leaderless_since = None
-            listeners, self.on_leader_loss = self.on_leader_loss, []
-            for listener in listeners:
-                listener()
+            self.lease_duty.deposed()
 
     def _apply(self, entries: list[Entry]) -> None:
         machine = self.machine
@@ -451,9 +420,7 @@ class Node:
             elif entry.data:
                 request = pb.InternalRaftRequest.FromString(entry.data)
                 result = machine.apply(entry.index, entry.term, request, now)
-                waiting = self._waiting.pop(request.header.ID, None)
-                if waiting is not None:
-                    waiting.answer(result)
+                self._proposals.settle(request.header.ID, result)
             else:
                 machine.skip(entry.index, entry.term)
                 self._reads.committed_in_term(now)
@@ -476,9 +443,7 @@ class Node:
         change_id, result = self._changes.apply(entry)
         self.learner = self.machine.cluster.is_learner(self.config.member_id)
         self.outbox.removed = self._changes.removed
-        waiting = self._waiting.pop(change_id, None)
-        if waiting is not None:
-            waiting.answer(result)
+        self._proposals.settle(change_id, result)
 
     def _outgoing(self, messages: list[Message]) -> list[Message]:
         """What may leave: nothing to removed members, the last of several append responses, images aside."""
@@ -524,18 +489,9 @@ class Node:
             self._saving_snapshot = True
             self.outbox.snapshot_to_save = self.machine.freeze()
 
-    def _expire_waiting(self, now: float) -> None:
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            _, request_id = deadlines.popleft()
-            waiting = self._waiting.pop(request_id, None)
-            if waiting is not None:
-                self.proposals_failed += 1
-                waiting.answer(Applied(error=self._timeout_reason(waiting.started)))
-
     def _timeout_reason(self, started: float) -> RpcError:
-        lost = self.leader_elected_at - 2 * self.config.election_timeout
-        if lost < started < self.leader_elected_at:
+        elected_at = self.leadership.elected_at
+        if elected_at - 2 * self.config.election_timeout < started < elected_at:
             return errors.TIMEOUT_DUE_TO_LEADER_FAIL
         if self.is_leader:
             voters = set(self.machine.conf_state.voters) - {self.config.member_id}
@@ -545,21 +501,3 @@ class Node:
         elif self.leader and self.peers.connected_since(self.leader) > started:
             return errors.TIMEOUT_DUE_TO_CONNECTION_LOST
         return errors.TIMEOUT
-
-    def _revoke_expired(self, now: float, stalled: bool) -> None:
-        room = MAX_PENDING_REVOKES - len(self._revoking)
-        if room <= 0 or stalled:
-            return
-        for lease_id in self.machine.lessor.expired(now, room):
-            if lease_id in self._revoking:
-                continue
-            self._revoking.add(lease_id)
-            request = pb.InternalRaftRequest(lease_revoke=pb.LeaseRevokeRequest(ID=lease_id))
-            if self.machine.auth.enabled:
-                request.header.username = ROOT
-                request.header.auth_revision = self.machine.auth.revision
-            self.propose(request, partial(self._revoked, lease_id))
-
-    def _revoked(self, lease_id: int, result: Applied) -> None:
-        self.leases_expired += result.error is None
-        self._revoking.discard(lease_id)

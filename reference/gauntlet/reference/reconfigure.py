@@ -3,16 +3,20 @@
 Rules (etcd 3.7.1):
 
 - A change waits for a leader like any proposal. Raft takes one at a time: what it refuses disappears without
-  a word, and whoever asked hears of the time-out.
-- A change is judged once more when it is applied. Raft hears of one that is refused, too, as a change of
-  nobody: otherwise it would refuse the next.
+  a word, and whoever asked waits until it gives up.
+- A change is judged once more when it is applied. Raft must not hear of one that is refused (raft's own rule;
+  to know that nothing is pending any more, it is enough that the entry counts as applied).
 - A change is proposed between two cycles of the node, when raft has moved past all that was applied; so one
   that is asked for as soon as another is answered is not refused.
 - A member that is removed stays for a moment, so that the others learn what was committed.
+- An entry with several changes (joint consensus; raft ends the joint configuration by an empty one) counts
+  as a whole or not at all. etcd proposes none; in ours the context is the JSON list of the members added, in
+  order.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container
 
 from gauntlet.reference.apply import Applied, StateMachine
@@ -20,7 +24,7 @@ from gauntlet.reference.formats import raftpb
 from gauntlet.reference.ports import Peers
 from gauntlet.reference.raft.errors import ProposalDropped
 from gauntlet.reference.raft.rawnode import RawNode
-from gauntlet.reference.raft.types import ConfChange, ConfChangeType, Entry
+from gauntlet.reference.raft.types import ConfChange, ConfChangeType, Entry, EntryType
 
 
 class Reconfiguration:
@@ -48,14 +52,30 @@ class Reconfiguration:
 
     def apply(self, entry: Entry) -> tuple[int, Applied]:
         """Applies the change in an entry; gives its id and what came of it."""
+        if entry.type is EntryType.CONF_CHANGE_V2:
+            return 0, self._apply_joint(entry)
         change = raftpb.decode_conf_change(entry.data)
         result = self._machine.apply_conf_change(entry.index, entry.term, change)
-        if result.error is not None:
-            change = ConfChange(type=change.type, node_id=0, id=change.id)
-        self._machine.set_conf_state(self._raft.apply_conf_change(change))
         if result.error is None:
+            self._machine.set_conf_state(self._raft.apply_conf_change(change))
             self._follow(change)
         return change.id, result
+
+    def _apply_joint(self, entry: Entry) -> Applied:
+        """Several changes in one entry, or the end of a joint configuration."""
+        change = raftpb.decode_conf_change_v2(entry.data)
+        members = iter(json.loads(change.context) if change.context else ())
+        changes = []
+        for single in change.changes:
+            adds = single.type is not ConfChangeType.REMOVE_NODE
+            context = json.dumps(next(members, {})).encode() if adds else b""
+            changes.append(ConfChange(single.type, single.node_id, context))
+        result = self._machine.apply_conf_change(entry.index, entry.term, *changes)
+        if result.error is None:
+            self._machine.set_conf_state(self._raft.apply_conf_change(change))
+            for each in changes:
+                self._follow(each)
+        return result
 
     def _follow(self, change: ConfChange) -> None:
         member_id = change.node_id

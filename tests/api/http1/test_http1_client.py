@@ -25,6 +25,7 @@ from gauntlet.api.wire.http1_client import (
     Origin,
 )
 from gauntlet.api.wire.http_types import HttpRequest, HttpResponder
+from gauntlet.api.wire.server import Server
 
 
 def echo(request: HttpRequest, responder: HttpResponder) -> None:
@@ -74,6 +75,8 @@ def url(port: int) -> str:
         ("http://a:2380", Origin("http", "a", 2380)),
         ("https://a/base/", Origin("https", "a", 443, "/base")),
         ("http://[::1]:1/", Origin("http", "::1", 1)),
+        ("unix://a:2380", Origin("unix", "a:2380", 0)),
+        ("unixs://a:2380", Origin("unixs", "a:2380", 0)),
     ],
 )
 def test_urls(text: str, origin: Origin) -> None:
@@ -81,7 +84,7 @@ def test_urls(text: str, origin: Origin) -> None:
     assert Origin.parse(f"{origin.scheme}://{origin.authority}{origin.base}") == origin
 
 
-@pytest.mark.parametrize("text", ["", "a:1", "unix:///tmp/x", "http://", "http://a:x", "http://a:99999"])
+@pytest.mark.parametrize("text", ["", "a:1", "unix://", "http://", "http://a:x", "http://a:99999"])
 def test_what_is_no_url(text: str) -> None:
     with pytest.raises(ValueError):
         Origin.parse(text)
@@ -405,5 +408,32 @@ def test_tls(serve: Any, certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> 
                 await HttpClientPool(target).fetch("GET", "/")
             with pytest.raises(HttpClientError):
                 await HttpClientPool(url(server.port)).fetch("GET", "/", timeout=5)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("scheme", ["unix", "unixs"])
+def test_sockets_that_look_like_addresses(
+    scheme: str,
+    certificate: tuple[ssl.SSLContext, ssl.SSLContext],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    at_server, at_client = certificate
+
+    def name(request: HttpRequest, responder: HttpResponder) -> None:
+        request.read_body(lambda _: responder.send(200, request.headers["host"].encode()), 1)
+
+    async def go() -> None:
+        server = Server({}, name)
+        target = await server.listen(f"{scheme}://127.0.0.1:1", at_server if scheme == "unixs" else None)
+        for named in (target, f"{scheme}://{tmp_path}/127.0.0.1:1"):
+            if named == target or scheme == "unix":
+                pool = HttpClientPool(named, tls=at_client)
+                answer = await pool.fetch("GET", "/", timeout=10)
+                assert answer.body == (b"127.0.0.1:1" if named == target else b"localhost")
+                pool.close()
+        await server.close()
 
     asyncio.run(go())

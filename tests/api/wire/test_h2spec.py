@@ -25,7 +25,7 @@ def test_h2spec_none_failed(server: Any) -> None:
     if h2spec is None:
         pytest.skip("h2spec is not installed (GAUNTLET_TEST_H2SPEC, PATH, ~/.cache/gauntlet/h2spec)")
     host, port = server.address.split(":")
-    command = [h2spec, "-h", host, "-p", port, "-P", "/info", "-o", "5"]
+    command = [h2spec, "-h", host, "-p", port, "-P", "/info", "-o", "10"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     summary = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", done.stdout)
     assert summary is not None, done.stdout + done.stderr

@@ -158,6 +158,36 @@ def test_a_saved_snapshot_always_counts(
     assert found.entries == batch(8, 9)
 
 
+def test_a_file_without_its_mark_does_not_count(open_disk: OpenDisk, disk: FileDisk) -> None:
+    """A snapshot's file is written beside the log, while the log goes on; only the mark makes it count."""
+    disk.save(HardState(1, NODE, 3), batch(1, 3), True)
+    disk.write_snapshot(snapshot(2), 6, (b"ab", b"", b"cdef"))
+    disk.save(HardState(1, NODE, 5), batch(4, 5), True)
+    disk, found = reopen(open_disk, disk)
+    assert found.snapshot is None
+    assert found.entries == batch(1, 5)
+    disk.write_snapshot(snapshot(2), 6, (b"ab", b"", b"cdef"))
+    disk.save(HardState(1, NODE, 6), batch(6, 6), True)
+    disk.mark_snapshot(snapshot(2))
+    _, found = reopen(open_disk, disk)
+    assert found.snapshot == snapshot(2, data=b"abcdef")
+    assert found.hard_state.commit == 6
+    assert found.entries == batch(3, 6)
+
+
+def test_a_mark_may_come_after_that_of_a_later_snapshot(open_disk: OpenDisk, disk: FileDisk) -> None:
+    """The leader's snapshot overtook one of this member's own that was still being written."""
+    disk.save(HardState(1, NODE, 3), batch(1, 3), True)
+    disk.write_snapshot(snapshot(2), 1, (b"x",))
+    disk.save_snapshot(snapshot(100, term=4), HardState(4, 0, 100))
+    disk.mark_snapshot(snapshot(2))
+    disk.save(None, batch(101, 102, term=4), True)
+    _, found = reopen(open_disk, disk)
+    assert found.snapshot == snapshot(100, term=4)
+    assert found.hard_state == HardState(4, 0, 100)
+    assert found.entries == batch(101, 102, term=4)
+
+
 def test_the_empty_snapshot_is_refused(disk: FileDisk) -> None:
     with pytest.raises(ValueError, match="empty snapshot"):
         disk.save_snapshot(Snapshot())

@@ -133,3 +133,24 @@ def test_every_damage_is_refused_and_changes_nothing() -> None:
         with pytest.raises(CorruptDumpError):
             target.load([data])
     assert contents(target) == contents(filled({b"kept": b"yes"}))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(BUCKETS), st.lists(st.tuples(st.integers(1, 400_000), st.integers(1, 3)))
+    ),
+)
+def test_the_size_of_a_dump_is_known_before(sizes: dict[str, list[tuple[int, int]]]) -> None:
+    backend = MemoryBackend()
+    for bucket, values in sizes.items():
+        for number, (size, times) in enumerate(values):
+            for part in range(times):
+                backend.put(bucket, b"%d.%d" % (number, part), bytes(size))
+    frozen = backend.freeze()
+    image = b"".join(dump(frozen))
+    assert len(image) == frozen.dump_size
+    assert len(image) % 512 == 0
+    copy = MemoryBackend()
+    copy.load([image])
+    assert copy.size() == backend.size()
+    assert copy.freeze() == frozen

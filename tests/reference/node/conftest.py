@@ -47,13 +47,15 @@ class FakePeers:
 
 
 class SimulatedMember:
-    """A node and its disk. `crash` loses everything but what was synced."""
+    """A node and its disk. `crash` loses everything but what was synced. Options are the node's settings;
+    `machine` those of its state machine."""
 
     def __init__(
         self, world: World, member_id: int, founders: list[membership.Member], **options: Any
     ) -> None:
         self.world = world
         self.id = member_id
+        self.machine_options = options.pop("machine", {})
         self.options = options
         self.state = HardState(term=1, commit=len(founders))
         self.log = [
@@ -70,7 +72,9 @@ class SimulatedMember:
 
     def start(self) -> None:
         storage = MemoryStorage()
-        machine = StateMachine(MemoryBackend(), cluster_id=7, min_lease_ttl=2, quota_bytes=1 << 30)
+        machine = StateMachine(
+            MemoryBackend(), cluster_id=7, min_lease_ttl=2, quota_bytes=1 << 30, **self.machine_options
+        )
         if self.snapshot is not None:
             storage.apply_snapshot(replace(self.snapshot, data=b""))
             machine.load(self.snapshot.data)
@@ -172,6 +176,7 @@ class World:
             for member in self.members.values():
                 if member.id not in self.down:
                     member.node.tick()
+                    member.node.compact_some()
             self.settle()
 
     def leader(self, limit: int = 100) -> SimulatedMember:

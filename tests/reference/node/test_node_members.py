@@ -13,6 +13,7 @@ from gauntlet.api.messages import membershippb
 from gauntlet.api.wire.types import Context
 from gauntlet.reference import membership
 from gauntlet.reference.membership import Member
+from gauntlet.reference.raft.types import ConfChangeSingle, ConfChangeType, ConfChangeV2
 from gauntlet.reference.services.cluster import NOT_ENOUGH_STARTED, ClusterService
 from gauntlet.reference.services.guard import Guard
 
@@ -90,33 +91,128 @@ def test_a_change_waits_for_a_leader(world: MakeWorld) -> None:
     assert [result.error for result in results] == [None]
 
 
+def test_a_change_waits_as_long_as_its_caller_does(world: MakeWorld) -> None:
+    """There is no time-out of the member's own."""
+    cluster = world(3)
+    first, second, third = cluster.members.values()
+    cluster.crash(second)
+    cluster.crash(third)
+    patient, hasty = Context(), Context()
+    answers: list[Any] = []
+    adds = service(first.node, strict=False)
+    adds.member_add(patient, pb.MemberAddRequest(peerURLs=[PEER]), answers.append)
+    adds.member_add(hasty, pb.MemberAddRequest(peerURLs=["http://127.0.0.1:3009"]), answers.append)
+    cluster.tick(300)
+    assert answers == []
+    hasty.cancel()
+    cluster.restart(second)
+    cluster.restart(third)
+    cluster.leader()
+    cluster.tick(30)
+    assert [type(answer) for answer in answers] == [pb.MemberAddResponse]
+    assert len(first.node.machine.cluster.members()) == 4
+    assert first.node.pending == 0
+
+
 def test_a_change_that_nobody_waits_for_any_more_is_not_proposed(world: MakeWorld) -> None:
     cluster = world(3)
     first, second, third = cluster.members.values()
     cluster.crash(second)
     cluster.crash(third)
     results: list[Any] = []
-    first.node.propose_conf_change(membership.add_change(Member(900, [PEER])), results.append)
+    give_up = first.node.propose_conf_change(membership.add_change(Member(900, [PEER])), results.append)
     cluster.tick(80)
-    assert [result.error for result in results] == [errors.TIMEOUT]
+    give_up()
     cluster.restart(second)
     cluster.restart(third)
     cluster.leader()
     cluster.tick(20)
     assert first.node.machine.cluster.member(900) is None
+    assert results == []
 
 
-def test_a_refused_change_changes_nothing_and_blocks_nothing(world: MakeWorld) -> None:
-    cluster = world(1)
-    node = cluster.leader().node
-    results: list[Any] = []
-    node.propose_conf_change(membership.remove_change(12345), results.append)
-    cluster.settle()
-    node.propose_conf_change(
-        membership.add_change(Member(900, ["http://127.0.0.1:3002"], is_learner=True)), results.append
+def conf(member: Any) -> tuple[list[int], list[int], list[int]]:
+    state = member.node.machine.conf_state
+    return sorted(state.voters), sorted(state.learners), sorted(state.voters_outgoing)
+
+
+def test_joint_consensus(world: MakeWorld) -> None:
+    """Two voters leave and a learner comes in one change: through a joint configuration, and out of it."""
+    cluster = world(5)
+    leader = cluster.leader()
+    gone = [member for member in cluster.members.values() if member is not leader][:2]
+    learner = Member(900, ["http://127.0.0.1:3002"], is_learner=True)
+    change = ConfChangeV2(
+        changes=[
+            ConfChangeSingle(ConfChangeType.REMOVE_NODE, gone[0].id),
+            ConfChangeSingle(ConfChangeType.ADD_LEARNER_NODE, 900),
+            ConfChangeSingle(ConfChangeType.REMOVE_NODE, gone[1].id),
+        ],
+        context=b"[%s]" % membership.encode_member(learner),
     )
-    cluster.settle()
-    assert [result.error for result in results] == [errors.MEMBER_NOT_FOUND, None]
+    seen: list[Any] = []
+    keep = leader.node.machine.set_conf_state
+    leader.node.machine.set_conf_state = lambda state: (seen.append(state), keep(state))
+    leader.node.raft.propose_conf_change(change)
+    cluster.tick(5)
+    assert [bool(state.voters_outgoing) for state in seen] == [True, False]
+    staying = sorted(member for member in cluster.members if member not in {each.id for each in gone})
+    for member in (cluster.members[number] for number in staying):
+        assert conf(member) == (staying, [900], [])
+        assert member.node.machine.cluster.member_ids() == sorted([*staying, 900])
+        assert member.node.peers.known.keys() == {*staying, 900} - {member.id}
+    assert all(member.node.outbox.removed for member in gone)
+    # Two of the three left are enough from now on.
+    for member in gone:
+        cluster.crash(member)
+    cluster.crash(next(m for m in cluster.members.values() if m is not leader and m not in gone))
+    assert cluster.put(cluster.leader(), b"k", b"v").error is None
+
+
+def test_a_joint_change_counts_as_a_whole_or_not_at_all(world: MakeWorld) -> None:
+    cluster = world(3)
+    leader = cluster.leader()
+    before = leader.node.machine.backend.freeze().buckets["members"]
+    other = next(member for member in cluster.members if member != leader.id)
+    change = ConfChangeV2(
+        changes=[
+            ConfChangeSingle(ConfChangeType.REMOVE_NODE, other),
+            ConfChangeSingle(ConfChangeType.REMOVE_NODE, 12345),
+        ]
+    )
+    leader.node.raft.propose_conf_change(change)
+    cluster.tick(5)
+    for member in cluster.members.values():
+        assert conf(member) == (sorted(cluster.members), [], [])
+        assert member.node.machine.cluster.member_ids() == sorted(cluster.members)
+        assert member.node.machine.backend.freeze().buckets["members"] == before
+        assert member.node.machine.backend.freeze().buckets["members_removed"] == {}
+    leader.node.raft.propose_conf_change(ConfChangeV2(changes=change.changes[:1]))
+    cluster.tick(5)
+    assert conf(leader)[0] == sorted(set(cluster.members) - {other})
+
+
+def test_raft_does_not_follow_a_refused_change(world: MakeWorld) -> None:
+    """Were raft told of the change as it was proposed, a voter would count that is no member."""
+    cluster = world(3)
+    leader = cluster.leader()
+    urls = next(m.node.machine.cluster.member(m.id).peer_urls for m in cluster.members.values())
+    results: list[Any] = []
+    leader.node.propose_conf_change(membership.add_change(Member(900, urls)), results.append)
+    cluster.tick(3)
+    leader.node.propose_conf_change(membership.remove_change(12345), results.append)
+    cluster.tick(3)
+    assert [result.error for result in results] == [errors.PEER_URL_EXIST, errors.MEMBER_NOT_FOUND]
+    for member in cluster.members.values():
+        assert conf(member) == (sorted(cluster.members), [], [])
+        assert sorted(member.node.raft.raft.tracker.progress) == sorted(cluster.members)
+    # It does not stand in the way of the next, on this leader or another.
+    for number, proposer in enumerate([leader, leader, *cluster.members.values()]):
+        learner = Member(900 + number, [f"http://127.0.0.1:{3100 + number}"], is_learner=True)
+        for change in (membership.add_change(learner), membership.remove_change(learner.id)):
+            proposer.node.propose_conf_change(change, results.append)
+            cluster.tick(3)
+            assert results[-1].error is None
 
 
 def test_urls_that_nobody_can_dial_harm_nobody(world: MakeWorld) -> None:

@@ -205,7 +205,7 @@ def test_what_every_call_passes_first(served: Served) -> None:
     assert answer(put, **{version: "\u00e9"}) == pb.PutResponse()
     assert answer(put, **{version: "3\udcff"}) == errors.INVALID_CLIENT_API_VERSION
     assert answer(put, hasleader="true") == pb.PutResponse()
-    node.leader = 0
+    node.leadership.leader = 0
     assert answer(put, hasleader="true") == errors.NO_LEADER
     node.learner = True
     assert answer(put) == errors.NOT_SUPPORTED_FOR_LEARNER

@@ -14,16 +14,17 @@ from gauntlet.api.wire.http1_client import HttpClientConnection, HttpClientError
 from gauntlet.api.wire.http_types import HttpRequest, HttpResponder
 from gauntlet.reference.formats.raftpb import encode_message
 from gauntlet.reference.raft.types import Entry, Message, MessageType, Snapshot
-from gauntlet.reference.server.peers import PeerTransport, pipeline, reader, writer
+from gauntlet.reference.server.peers import PeerTransport, pipeline, writer
 from gauntlet.reference.server.peers.codec import snapshot_head
 from gauntlet.reference.server.peers.identity import Identity
+from gauntlet.reference.server.peers.links import Links
 
 A, B, CLUSTER = 0xA1, 0xB2, 0xC3
 ALL = {"message in", "message out", "msgapp in", "msgapp out"}
 
 
 class Side:
-    def __init__(self, member_id: int, listener: Any, handler: Any) -> None:
+    def __init__(self, member_id: int, listener: Any, handler: Any, links: Links | None = None) -> None:
         self.handler = handler
         self.listener = listener
         self.transport = PeerTransport(
@@ -33,6 +34,7 @@ class Side:
             loop=asyncio.get_running_loop(),
             handler=handler,
             on_removed=handler.on_removed,
+            links=links,
         )
 
     async def start(self) -> None:
@@ -49,9 +51,9 @@ def pair(listener: Any, recorder: Any) -> Any:
     """A and B, peers of each other, started."""
 
     @asynccontextmanager
-    async def make(start: bool = True) -> AsyncIterator[tuple[Side, Side]]:
+    async def make(start: bool = True, links: Links | None = None) -> AsyncIterator[tuple[Side, Side]]:
         async with listener() as at_a, listener() as at_b:
-            a, b = Side(A, at_a, recorder()), Side(B, at_b, recorder())
+            a, b = Side(A, at_a, recorder(), links), Side(B, at_b, recorder(), links)
             a.transport.add_peer(B, [at_b.url])
             b.transport.add_peer(A, [at_a.url])
             if start:
@@ -176,13 +178,9 @@ def test_unreachable_is_never_reported_from_inside_send(pair: Any, until: Any) -
     asyncio.run(go())
 
 
-def test_a_peer_that_does_not_read_costs_memory_only_up_to_a_bound(
-    pair: Any, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "WRITE_TIMEOUT", 0.2)
-
+def test_a_peer_that_does_not_read_costs_memory_only_up_to_a_bound(pair: Any, until: Any) -> None:
     async def go() -> None:
-        async with pair(start=False) as (a, _):
+        async with pair(start=False, links=Links(write_timeout=0.2)) as (a, _):
             await a.start()
             connection = await HttpClientConnection.open(Origin.parse(a.listener.url))
             headers = Identity(B, CLUSTER, ("http://b:1",), "3.7.1", "3.0.0").headers()
@@ -267,10 +265,7 @@ def test_the_newest_stream_takes_the_place_of_the_one_before(pair: Any, until: A
     asyncio.run(go())
 
 
-def test_a_silent_stream_is_dialed_again(
-    pair: Any, until: Any, monkeypatch: pytest.MonkeyPatch, listener: Any, recorder: Any
-) -> None:
-    monkeypatch.setattr(reader, "READ_TIMEOUT", 0.2)
+def test_a_silent_stream_is_dialed_again(pair: Any, until: Any, listener: Any, recorder: Any) -> None:
     dials: list[str] = []
 
     def silent(request: HttpRequest, responder: HttpResponder) -> None:
@@ -280,7 +275,7 @@ def test_a_silent_stream_is_dialed_again(
     async def go() -> None:
         async with listener() as mute, listener() as ours:
             await mute.open(silent)
-            side = Side(A, ours, recorder())
+            side = Side(A, ours, recorder(), Links(read_timeout=0.2))
             side.transport.add_peer(B, [mute.url])
             await side.transport.start()
             await until(lambda: dials.count(f"/raft/stream/message/{A:x}") >= 2)
@@ -291,12 +286,9 @@ def test_a_silent_stream_is_dialed_again(
     asyncio.run(go())
 
 
-def test_heartbeats_keep_a_quiet_stream(pair: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gauntlet.reference.server.peers.transport.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr(reader, "READ_TIMEOUT", 0.5)
-
+def test_heartbeats_keep_a_quiet_stream(pair: Any, until: Any) -> None:
     async def go() -> None:
-        async with pair() as (a, b):
+        async with pair(links=Links(read_timeout=0.5)) as (a, b):
             await until(lambda: up(a, B) and up(b, A))
             streams = a.transport._peers[B].writers
             before = [stream._responder for stream in streams.values()]
@@ -351,7 +343,7 @@ def test_replace_makes_the_peers_what_a_snapshot_says(pair: Any) -> None:
     asyncio.run(go())
 
 
-@pytest.mark.parametrize("urls", [[], ["127.0.0.1:2380"], ["unix://x"], ["http://"]])
+@pytest.mark.parametrize("urls", [[], ["127.0.0.1:2380"], ["unix://"], ["http://"], ["ftp://x"]])
 def test_a_peer_needs_urls_that_can_be_dialed(pair: Any, urls: list[str]) -> None:
     async def go() -> None:
         async with pair(start=False) as (a, _):

@@ -30,6 +30,7 @@ OTHERS = {
     "auto-compaction-mode": "revision",
     "auto-compaction-retention": "5m",
     "cipher-suites": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "discovery-fallback": None,
     "enable-log-rotation": None,  # with a file, below
     "election-timeout": "3000",
     "feature-gates": "CompactHashCheck=true",
@@ -58,6 +59,9 @@ TOGETHER = {
     "name": ("--initial-cluster", "other=http://localhost:2380"),
     "heartbeat-interval": ("--election-timeout", "1000"),
 }
+
+
+DISCOVERY = ("--discovery-token", "t", "--discovery-endpoints", "http://localhost:1")
 
 
 def other_value(name: str) -> str | None:
@@ -113,8 +117,14 @@ def test_default_and_another_value(name: str) -> None:
             parse([f"--{name}={value}"], {})
         assert str(caught.value).count("\n") == 0
         return
-    without = build(parse(more, {})) if name not in TOGETHER else standard
-    assert build(parse([f"--{name}={value}", *more], {})) != without or name in NO_SETTING
+    without = standard
+    if name.startswith("discovery-") and name not in NO_SETTING:
+        more = DISCOVERY
+        without = build(parse(more, {}))
+        if name in ("discovery-cert", "discovery-key"):
+            more = (*more, "--discovery-cert=x", "--discovery-key=x")
+    # The last of two values counts.
+    assert build(parse([*more, f"--{name}={value}"], {})) != without or name in NO_SETTING
 
 
 # Taken, and true whatever the value: there is no free space to collect in memory, no v2 store to drop, the
@@ -122,6 +132,7 @@ def test_default_and_another_value(name: str) -> None:
 NO_SETTING = {
     "discovery-srv",  # test_srv.py
     "discovery-srv-name",
+    "discovery-fallback",  # only its default, in etcd as well
     "bootstrap-defrag-threshold-megabytes",
     "initial-cluster",
     "log-rotation-config-json",
@@ -141,8 +152,11 @@ NO_SETTING = {
         (["--metrics=all"], "--metrics: 'all' is none of basic, extensive"),
         (["--auto-compaction-retention=x"], "error parsing CompactionRetention"),
         (["--feature-gates=Nobody=true"], "unrecognized feature gate: Nobody"),
-        (["--feature-gates=PriorityRequest=true"], "PriorityRequest cannot be changed on this node"),
-        (["--feature-gates=LeaseCheckpoint=true"], "LeaseCheckpoint cannot be changed on this node"),
+        (["--feature-gates=PriorityRequest"], "missing bool value for PriorityRequest"),
+        (
+            ["--feature-gates=LeaseCheckpointPersist=true"],
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
+        ),
         (["--enable-log-rotation"], "log rotation requires exactly one file"),
         (["--compact-hash-check-time=0s"], "--compact-hash-check-time must be >0"),
         (["--enable-pprof"], "pprof profiles Go programs"),
@@ -176,7 +190,11 @@ def test_meanings() -> None:
     gates = build(parse(["--feature-gates=AllAlpha=true,StopGRPCServiceOnDefrag=false"], {}))
     assert gates.more.upkeep.initial_check
     assert not gates.more.features["StopGRPCServiceOnDefrag"][1]
-    assert not gates.more.features["PriorityRequest"][1]
+    assert gates.more.enabled("PriorityRequest")
+    assert gates.more.enabled("LeaseCheckpointPersist")
+    assert build(parse(["--raft-read-timeout=1s"], {})).more.sockets.read_timeout == 5
+    assert build(parse([], {})).more.upkeep.compaction_pause == 0.01
+    assert build(parse(["--compaction-sleep-interval=2s"], {})).more.upkeep.compaction_pause == 2
     logs = ["--enable-log-rotation", "--log-outputs=stderr,a.log", '--log-rotation-config-json={"maxsize":1}']
     assert build(parse(logs, {})).more.rotation == LogRotation(max_size=1)
     assert parse_duration("1h2m3.5s") == 3723.5

@@ -254,13 +254,14 @@ def test_checkpoints_carry_the_remaining_time_over(backend: MemoryBackend) -> No
     lessor.checkpoint(1, 700, 300.0)
     assert lessor.due_checkpoints(600.5) == [(1, 400)]
     lessor.checkpoint(1, 400, 600.5)
-    assert lessor.needs_clearing(1)
+    assert lessor.needs_clearing(1, 600.5)
+    assert not lessor.needs_clearing(1, 1001.0)  # it has run out
 
     other = Lessor(backend, 2, checkpoints=True)
     other.promote(5000.0, ELECTION)
     assert other.remaining(1, 5000.0) == 401
     other.checkpoint(1, 0, 5001.0)
-    assert not other.needs_clearing(1)
+    assert not other.needs_clearing(1, 5001.0)
     assert other.renew(1, 5001.0) == 1000
     assert other.remaining(1, 5001.0) == 1000
 

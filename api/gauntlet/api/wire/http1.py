@@ -16,6 +16,7 @@ Rules (RFC 9112, and Go's net/http where etcd's users see its choices):
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import Any
 
@@ -23,8 +24,14 @@ import httptools
 from gauntlet.api.wire.http1_request import Request
 from gauntlet.api.wire.http1_response import Responder, plain_error
 from gauntlet.api.wire.http_types import HttpHandler, HttpLimits
+from gauntlet.api.wire.websocket import WebSocket
 
 LINGER_SECONDS = 0.5
+# A percent sign in a path that is not followed by two hexadecimal digits.
+_BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_METHODS = frozenset(b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split())
+_HIGH = re.compile(rb"[\x80-\xff]")
 NO_CALLBACK: Any = None
 
 
@@ -45,6 +52,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         # The head being parsed.
         self._url = b""
+        self._method = ""  # one that the parser does not know
         self._headers: dict[str, str] = {}
         self._in_head = True
         self._head_bytes = 0
@@ -60,6 +68,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._close_after = False
         self._closing = False
         self._eof = False
+        self._socket: WebSocket | None = None
 
     # What asyncio calls.
 
@@ -73,6 +82,9 @@ class HttpServerProtocol(asyncio.Protocol):
         self._arm(self.limits.header_timeout)
 
     def data_received(self, data: bytes) -> None:
+        if self._socket is not None:
+            self._socket.data_received(data)
+            return
         if self._closing or self._refusal is not None:
             return
         try:
@@ -98,6 +110,9 @@ class HttpServerProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._disarm()
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.connection_lost()
         responder, self._responder = self._responder, None
         self._active = self._incoming = None
         self._waiting.clear()
@@ -109,7 +124,9 @@ class HttpServerProtocol(asyncio.Protocol):
             self._responder.choked = True
 
     def resume_writing(self) -> None:
-        if self._responder is not None:
+        if self._socket is not None:
+            self._socket.resume_writing()
+        elif self._responder is not None:
             self._responder.drained()
 
     # What the owner of the listener calls.
@@ -144,7 +161,8 @@ class HttpServerProtocol(asyncio.Protocol):
         parser = self._parser
         self._in_head = False
         self._disarm()
-        method = parser.get_method().decode("latin-1")
+        method = self._method or parser.get_method().decode("latin-1")
+        self._method = ""
         request = Request(self, method, self._url.decode("latin-1"), self._headers)
         version = parser.get_http_version()
         request.keep_alive = parser.should_keep_alive()
@@ -153,6 +171,8 @@ class HttpServerProtocol(asyncio.Protocol):
             request.refusal = plain_error("505 HTTP Version Not Supported: unsupported protocol version")
         elif version == "1.1" and "host" not in self._headers:
             request.refusal = plain_error("400 Bad Request: missing required Host header")
+        elif _BAD_ESCAPE.search(self._url.partition(b"?")[0]):
+            request.refusal = plain_error("400 Bad Request")
         elif len(self._url) + sum(map(len, self._headers.values())) > self.limits.header_bytes:
             request.refusal = plain_error("431 Request Header Fields Too Large")
         elif parser.should_upgrade():
@@ -209,6 +229,11 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._responder is not None and not self._responder.started:
             self._responder.send(413, b"413 Request Entity Too Large")
 
+    def taken_over(self, socket: WebSocket) -> None:
+        """The connection speaks no HTTP any more."""
+        self._socket = socket
+        self._disarm()
+
     def keeps_alive(self) -> bool:
         """Whether the connection outlives the answer whose head is written now."""
         request = self._active
@@ -251,6 +276,7 @@ class HttpServerProtocol(asyncio.Protocol):
             if self._in_head:
                 if self._head_bytes == 0:
                     self._arm(self.limits.header_timeout)
+                    self._method, data = readable(data)
                 self._head_bytes += len(data)
             try:
                 self._parser.feed_data(data)
@@ -333,7 +359,11 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._eof or self._input_is_at_rest() or not transport.can_write_eof():
             transport.close()
             return
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # The peer has gone meanwhile: nobody is left to read the answer.
+            transport.abort()
+            return
         if not self._reading:
             self._reading = True
             transport.resume_reading()
@@ -357,6 +387,19 @@ class HttpServerProtocol(asyncio.Protocol):
         if self.idle:
             self._closing = True
             self.transport.close()
+
+
+def readable(data: bytes) -> tuple[str, bytes]:
+    """`data`, which begins a request, so that the parser takes it where Go does, and the method that it would
+    not know: Go takes every token for a method, and bytes above 127 in a path."""
+    line, newline, rest = data.partition(b"\n")
+    method, space, target = line.partition(b" ")
+    known = method in _METHODS
+    if (known and line.isascii()) or not space or not _TOKEN.fullmatch(method):
+        return "", data
+    target = _HIGH.sub(lambda found: b"%%%02X" % found[0][0], target)
+    name = "" if known else method.decode("ascii")
+    return name, (method if known else b"GET") + space + target + newline + rest
 
 
 def _status_of(error: httptools.HttpParserError) -> str:

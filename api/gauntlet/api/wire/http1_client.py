@@ -19,6 +19,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import httptools
+from gauntlet.api.wire.listening import unix_path
 
 MAX_BODY = 64 << 20
 MAX_HEAD = 1 << 20
@@ -43,7 +44,10 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port of a URL; `base` is its path without a slash at the end."""
+    """Scheme, host and port of a URL; `base` is its path without a slash at the end.
+
+    With the schemes unix and unixs the host is the path of a socket, often one that looks like host:port.
+    """
 
     scheme: str
     host: str
@@ -54,6 +58,8 @@ class Origin:
     def parse(cls, url: str) -> Origin:
         """ValueError when the URL is not one of a server that speaks HTTP."""
         parts = urlsplit(url)
+        if parts.scheme in ("unix", "unixs") and (path := unix_path(url)):
+            return cls(parts.scheme, path, 0)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not an HTTP URL: {url!r}")
         port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
@@ -61,6 +67,8 @@ class Origin:
 
     @property
     def authority(self) -> str:
+        if self.scheme.startswith("unix"):
+            return "localhost" if "/" in self.host else self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -135,18 +143,31 @@ class HttpClientConnection(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, origin: Origin, *, tls: ssl.SSLContext | None = None, timeout: float = 5.0
+        cls,
+        origin: Origin,
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+        local_host: str = "",
     ) -> HttpClientConnection:
-        """Dial within `timeout` seconds; NotSentError when that fails."""
+        """Dial within `timeout` seconds, from the address `local_host` if given; NotSentError when that
+        fails."""
         loop = asyncio.get_running_loop()
         context: ssl.SSLContext | None = None
-        if origin.scheme == "https":
+        if origin.scheme.endswith("s"):
             context = tls or ssl.create_default_context()
+        local_address = (local_host, 0) if local_host else None
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    lambda: cls(origin), origin.host, origin.port, ssl=context
-                )
+                if origin.scheme.startswith("unix"):
+                    name = origin.authority.partition(":")[0] if context else None
+                    _, connection = await loop.create_unix_connection(
+                        lambda: cls(origin), origin.host, ssl=context, server_hostname=name
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        lambda: cls(origin), origin.host, origin.port, ssl=context, local_addr=local_address
+                    )
         except TimeoutError as error:
             raise NotSentError(f"dial {origin.authority}: no connection within {timeout:g} s") from error
         except (OSError, UnicodeError) as error:  # A host name that IDNA cannot encode is a UnicodeError.
@@ -399,11 +420,18 @@ class HttpClientPool:
     """At most `size` connections to one server, kept for a few seconds between requests."""
 
     def __init__(
-        self, url: str, *, tls: ssl.SSLContext | None = None, size: int = 2, dial_timeout: float = 5.0
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        size: int = 2,
+        dial_timeout: float = 5.0,
+        local_host: str = "",
     ) -> None:
         self.origin = Origin.parse(url)
         self._tls = tls
         self._dial_timeout = dial_timeout
+        self._local_host = local_host
         self._slots = asyncio.Semaphore(size)
         self._idle: deque[HttpClientConnection] = deque()
         self._busy: set[HttpClientConnection] = set()
@@ -467,4 +495,6 @@ class HttpClientPool:
             if connection.reusable and not fresh:
                 return connection
             connection.close()
-        return await HttpClientConnection.open(self.origin, tls=self._tls, timeout=self._dial_timeout)
+        return await HttpClientConnection.open(
+            self.origin, tls=self._tls, timeout=self._dial_timeout, local_host=self._local_host
+        )

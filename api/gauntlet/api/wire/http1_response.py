@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from gauntlet.api.wire.http_types import TEXT_PLAIN, HeaderItems
+from gauntlet.api.wire.websocket import WebSocket
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -41,6 +42,8 @@ class ServerConnection(Protocol):
     def keeps_alive(self) -> bool: ...
 
     def answered(self, keep_alive: bool) -> None: ...
+
+    def taken_over(self, socket: WebSocket) -> None: ...
 
 
 class Responder:
@@ -134,6 +137,12 @@ class Responder:
     def abort(self) -> None:
         if not self.closed:
             self._transport.abort()
+
+    def take_over(self, head: bytes, begin: Callable[[asyncio.Transport], WebSocket]) -> None:
+        """Answer with `head` and make the connection what `begin` says, until it ends."""
+        self.started = True
+        self._transport.write(head)
+        self._conn.taken_over(begin(self._transport))
 
     # What the connection calls.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import stat
 from collections.abc import Callable, Mapping
 from enum import Enum
 from ssl import SSLContext
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from gauntlet.api.wire.connection import Connection
 from gauntlet.api.wire.deadlines import Deadlines
+from gauntlet.api.wire.either import EitherListener
 from gauntlet.api.wire.frames import PREFACE
 from gauntlet.api.wire.grpc import Dispatcher
 from gauntlet.api.wire.hpack_cache import Head
@@ -28,11 +28,11 @@ from gauntlet.api.wire.http2 import Http2Protocol, peer_of
 from gauntlet.api.wire.http2_exchange import Exchange
 from gauntlet.api.wire.http_types import HttpHandler
 from gauntlet.api.wire.limits import Limits
+from gauntlet.api.wire.listening import BACKLOG, SCHEMES, open_socket, unix_path
 from gauntlet.api.wire.status import go_quote
 from gauntlet.api.wire.types import Method
 
 ALPN = ["h2", "http/1.1"]
-BACKLOG = 4096
 LONGEST_FIRST_LINE = 4096
 
 __all__ = ["Limits", "Server"]
@@ -67,7 +67,7 @@ class Server:
         self._deadlines = Deadlines(self._arm)
         accept = self._accept_http if http is not None else None
         self._dispatcher = Dispatcher(methods, accept, self.limits, self._deadlines, peer_of)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | EitherListener] = []
         self._paths: list[tuple[str, int]] = []
         self._sniffers: set[_Sniffer] = set()
         self._connections: set[Http2Protocol | _Http1] = set()
@@ -79,31 +79,45 @@ class Server:
         """Connections that are open now."""
         return len(self._connections) + len(self._sniffers)
 
-    async def listen(self, url: str, ssl: SSLContext | None = None, *, backlog: int = BACKLOG) -> str:
-        """Listen on `http://host:port`, `https://host:port`, `unix://path` or `unixs://path`.
+    async def listen(
+        self,
+        url: str,
+        ssl: SSLContext | None = None,
+        sock: socket.socket | None = None,
+        *,
+        plain_too: bool = False,
+    ) -> str:
+        """Serve on `http://host:port`, `https://host:port`, `unix://path` or `unixs://path`.
 
-        `ssl` must be given for the schemes with an s, and its ALPN is set here. Returns the URL with the port
-        that was bound. Raises OSError, or ValueError for a URL that is none of these.
+        `ssl` must be given for the schemes with an s, and its ALPN is set here. `sock` is the listening
+        socket of the URL where one was opened before (see listening.py); it then belongs to the server.
+        With `plain_too` a URL with TLS serves those who come without it as well.
+        Returns the URL with the port that was bound. Raises OSError, or ValueError for a URL that is none of
+        these.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https", "unix", "unixs"):
+        if parts.scheme not in SCHEMES:
             raise ValueError(f"cannot listen on {url!r}: unknown scheme")
         if (ssl is not None) != parts.scheme.endswith("s"):
             raise ValueError(f"cannot listen on {url!r}: TLS and the scheme do not agree")
         if ssl is not None:
             ssl.set_alpn_protocols(ALPN)
         loop = asyncio.get_running_loop()
-        if parts.scheme.startswith("unix"):
-            path = parts.netloc + parts.path
-            _remove_stale(path)
-            listener = await loop.create_unix_server(self._sniffer, path, ssl=ssl, backlog=backlog)
+        held = sock or open_socket(url)
+        listener: asyncio.Server | EitherListener
+        if held.family == socket.AF_UNIX:
+            path = unix_path(url)
             self._paths.append((path, os.stat(path).st_ino))
-            self._listeners.append(listener)
-            return url
-        host = await _resolve(loop, parts.hostname or "")
-        listener = await loop.create_server(self._sniffer, host, parts.port or 0, ssl=ssl, backlog=backlog)
+        if plain_too and ssl is not None:
+            listener = EitherListener(held, ssl, self._sniffer, self.limits.preface_timeout)
+        elif held.family == socket.AF_UNIX:
+            listener = await loop.create_unix_server(self._sniffer, sock=held, ssl=ssl, backlog=BACKLOG)
+        else:
+            listener = await loop.create_server(self._sniffer, sock=held, ssl=ssl, backlog=BACKLOG)
         self._listeners.append(listener)
-        port = listener.sockets[0].getsockname()[1]
+        if held.family == socket.AF_UNIX:
+            return url
+        port = held.getsockname()[1]
         name = parts.hostname or ""
         return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port}"
 
@@ -196,7 +210,8 @@ class Server:
         line, newline, _ = data.partition(b"\n")
         if not newline:
             return Speech.OPEN if len(data) < LONGEST_FIRST_LINE else Speech.HTTP1
-        return Speech.HTTP1 if b" HTTP/1." in line else Speech.NEITHER
+        version = line.split(b" ", 2)[-1].rstrip(b"\r")
+        return Speech.HTTP1 if version.startswith(b"HTTP/1.") else Speech.NEITHER
 
     def _accept_http(self, connection: Connection, stream_id: int, head: Head, ended: bool) -> Exchange:
         assert self._http is not None
@@ -283,21 +298,3 @@ class _Sniffer(asyncio.Protocol):
 
 def _date() -> str:
     return date_line()[6:-2].decode()
-
-
-def _remove_stale(path: str) -> None:
-    """Remove the socket a dead server left behind, as etcd does before it listens."""
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-async def _resolve(loop: asyncio.AbstractEventLoop, host: str) -> str | None:
-    """One address for a name, IPv4 first, so that one URL is one socket; None for every address."""
-    if not host:
-        return None
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    found.sort(key=lambda item: item[0] != socket.AF_INET)
-    return str(found[0][4][0])

@@ -140,7 +140,8 @@ def _conf_state(read: pb.ConfState) -> ConfState:
     )
 
 
-def encode_snapshot(snapshot: Snapshot) -> bytes:
+def encode_snapshot_metadata(snapshot: Snapshot) -> bytes:
+    """The field behind the data in an encoded snapshot."""
     meta = b"".join(
         (
             field_bytes(b"\x0a", encode_conf_state(snapshot.conf_state)),
@@ -148,7 +149,11 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             b"\x18" + encode(snapshot.term),
         )
     )
-    return field_bytes(b"\x0a", snapshot.data) + field_bytes(b"\x12", meta)
+    return field_bytes(b"\x12", meta)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return field_bytes(b"\x0a", snapshot.data) + encode_snapshot_metadata(snapshot)
 
 
 def decode_snapshot(buf: bytes) -> Snapshot:

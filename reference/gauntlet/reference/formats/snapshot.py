@@ -7,9 +7,10 @@ etcdserver/api/snap.
 from __future__ import annotations
 
 from gauntlet.reference.formats import raftpb
-from gauntlet.reference.formats.varint import DecodeError, encode, skip, take
+from gauntlet.reference.formats.varint import DecodeError, encode, encode_padded, skip, take
 from gauntlet.reference.formats.varint import decode as read_varint
 from gauntlet.reference.raft.types import Snapshot
+from google_crc32c import extend
 from google_crc32c import value as crc32c
 
 SUFFIX = ".snap"
@@ -39,6 +40,31 @@ def parse_snapshot_name(name: str) -> tuple[int, int] | None:
 def encode_snapshot_file(snapshot: Snapshot) -> bytes:
     data = raftpb.encode_snapshot(snapshot)
     return b"".join((b"\x08", encode(crc32c(data)), b"\x12", encode(len(data)), data))
+
+
+class SnapshotFrame:
+    """A snapshot file around data that comes piece by piece: `head`, the data, `tail`; and when the checksum
+    over all of it is known, `checksum` at CHECKSUM_AT."""
+
+    def __init__(self, snapshot: Snapshot, size: int) -> None:
+        """`snapshot` without its data; `size` is that of the data in bytes."""
+        self.tail = raftpb.encode_snapshot_metadata(snapshot)
+        inner = b"\x0a" + encode(size)
+        self._crc = crc32c(inner)
+        length = len(inner) + size + len(self.tail)
+        self.head = b"".join((b"\x08", encode_padded(0, 5), b"\x12", encode(length), inner))
+
+    def add(self, data: bytes) -> None:
+        """Counts a piece of the data for the checksum."""
+        self._crc = extend(self._crc, data)
+
+    @property
+    def checksum(self) -> bytes:
+        return encode_padded(extend(self._crc, self.tail), 5)
+
+
+CHECKSUM_AT = 1
+"""Where in the file the checksum of a SnapshotFrame is."""
 
 
 def decode_snapshot_file(content: bytes) -> Snapshot:

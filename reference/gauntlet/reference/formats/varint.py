@@ -26,6 +26,12 @@ def encode(n: int) -> bytes:
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + encode(n >> 28)
 
 
+def encode_padded(n: int, length: int) -> bytes:
+    """A varint of 0 <= n < 2^64 in `length` bytes: for a number that is put in its place later."""
+    more = bytes(n >> shift & 0x7F | 0x80 for shift in range(0, 7 * (length - 1), 7))
+    return more + bytes((n >> 7 * (length - 1),))
+
+
 def decode(buf: bytes, pos: int) -> tuple[int, int]:
     """(value, position after it), the value cut to 64 bits. IndexError at the end of `buf`."""
     byte = buf[pos]

@@ -58,6 +58,12 @@ class EmptyWatchRangeError(ValueError):
         super().__init__("mvcc: watcher range is empty")
 
 
+def check_range(key: bytes, end: bytes) -> None:
+    """Raises EmptyWatchRangeError."""
+    if end and end != _FROM_KEY and key >= end:
+        raise EmptyWatchRangeError
+
+
 class State(Enum):
     SYNCED = "synced"
     UNSYNCED = "unsynced"
@@ -210,8 +216,7 @@ class WatchHub:
     ) -> Watcher:
         """Adds a watcher; nothing is delivered before this returns. Empty end: one key; one zero byte: from
         the key on. Raises `EmptyWatchRangeError`."""
-        if end and end != _FROM_KEY and key >= end:
-            raise EmptyWatchRangeError
+        check_range(key, end)
         watcher = Watcher(key, end, start_revision, sink)
         watcher.no_put, watcher.no_delete, watcher.prev_kv = no_put, no_delete, prev_kv
         following = self._store.current_revision + 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gauntlet.api.wire.http_types import HeaderItems, HttpHandler, HttpRequest, HttpResponder
+from gauntlet.reference.server.gateway.sockets import Upgradable
 
 CN_REFUSED = "CommonName of client sending a request against gateway will be ignored and not used as expected"
 
@@ -72,6 +73,8 @@ class _WithHeaders:
         self.on_close = responder.on_close
         self.on_drain = responder.on_drain
         self.abort = responder.abort
+        if isinstance(responder, Upgradable):
+            self.take_over = responder.take_over
 
     @property
     def started(self) -> bool:

@@ -12,6 +12,7 @@ Rules (etcd's static bootstrap):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gauntlet.reference import membership
@@ -24,6 +25,7 @@ from gauntlet.reference.server.config import Config
 from gauntlet.reference.server.disk import FileDisk
 from gauntlet.reference.server.flags import UsageError
 from gauntlet.reference.server.force import force_alone
+from gauntlet.reference.server.urls import UrlComparison
 
 
 @dataclass(slots=True)
@@ -81,7 +83,9 @@ def bootstrap(config: Config, existing: ExistingCluster | None = None) -> Bootst
 def _join(config: Config, disk: FileDisk, existing: ExistingCluster) -> tuple[Recovered, list[Member]]:
     """Starts an empty log under the id that the cluster has given to this member's URLs."""
     try:
-        members = membership.match_existing(_described_members(config), existing.members)
+        members = membership.match_existing(
+            _described_members(config), existing.members, UrlComparison().same
+        )
     except membership.ClusterConfigError as error:
         raise UsageError(f"error validating peerURLs {existing.members}: {error}") from error
     own = next(member.id for member in members if member.name == config.name)
@@ -107,12 +111,23 @@ def _first_members(config: Config) -> list[Member]:
     """The members of a new cluster; UsageError where the flags contradict each other."""
     members = _described_members(config)
     own = next(member for member in members if member.name == config.name)
-    if own.peer_urls != sorted(config.advertise_peer_urls):
-        raise UsageError(
-            f"--initial-cluster has {config.name}={','.join(own.peer_urls)} but "
-            f"--initial-advertise-peer-urls is {','.join(config.advertise_peer_urls)}"
-        )
+    difference = UrlComparison().difference(config.advertise_peer_urls, own.peer_urls)
+    if difference is not None:
+        raise UsageError(_mismatch(config.name, own.peer_urls, config.advertise_peer_urls, difference))
     return members
+
+
+def _mismatch(name: str, described: Sequence[str], advertised: Sequence[str], reason: str) -> str:
+    missing = sorted(set(described) - set(advertised))
+    if missing:
+        named = ",".join(f"{name}={url}" for url in missing)
+        urls = ",".join(advertised)
+        return (
+            f"--initial-cluster has {named} but missing from --initial-advertise-peer-urls={urls} ({reason})"
+        )
+    unknown = ",".join(sorted(set(advertised) - set(described)))
+    named = ",".join(f"{name}={url}" for url in described)
+    return f"--initial-advertise-peer-urls has {unknown} but missing from --initial-cluster={named}"
 
 
 def _create(config: Config, disk: FileDisk) -> Recovered:

@@ -61,6 +61,7 @@ def serve_cluster(routes: Routes, node: Node, cluster: ClusterService) -> None:
             return
         token = request.headers.get("authorization")
         context = Context({} if token is None else {TOKEN: token})
+        responder.on_close(context.cancel)
 
         def promoted(result: Sequence[Member] | RpcError) -> None:
             if not isinstance(result, RpcError):

@@ -15,6 +15,10 @@ VERSION = "3.7.1"
 CLUSTER_VERSION = "3.7.0"
 DEFAULT_QUOTA = 2 * 1024**3
 UNLIMITED_QUOTA = 2**63 - 1
+CONFLICT = (
+    "multiple discovery or bootstrap flags are set. "
+    'Choose one of "initial-cluster", "discovery-endpoints" or "discovery-srv"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,13 @@ class Config:
     log_outputs: tuple[str, ...]
     log_format: str
     more: Settings
+
+
+def check_one_way(given: Mapping[str, str]) -> None:
+    """UsageError where the flags name two ways to the first members."""
+    ways = [bool(given.get(flag)) for flag in ("initial-cluster", "discovery-endpoints", "discovery-srv")]
+    if ways[1] and (ways[0] or ways[2]):
+        raise UsageError(CONFLICT)
 
 
 def split_urls(flag: str, text: str) -> tuple[str, ...]:
@@ -121,6 +132,7 @@ def build(given: Mapping[str, str]) -> Config:
         raise UsageError(f"--election-timeout[{election}ms] is too long, and should be set less than 50000ms")
     if "listen-client-urls" in given and "advertise-client-urls" not in given:
         raise UsageError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
+    check_one_way(given)
     state = text("initial-cluster-state")
     if state not in ("new", "existing"):
         raise UsageError(f"--initial-cluster-state: {state!r} is neither new nor existing")
@@ -130,6 +142,10 @@ def build(given: Mapping[str, str]) -> Config:
         raise UsageError(f"--name {name!r} cannot name the data directory; give --data-dir")
     more = read_settings(given, split_urls)
     check_url_schemes(given, more)
+    token = text("initial-cluster-token")
+    if more.discovery is not None:
+        # Until the others are known; the members' ids come from the token of the discovery.
+        cluster, token = {name: sorted(peer_urls)}, more.discovery.token
     quota = number("quota-backend-bytes")
     return Config(
         name=name,
@@ -141,7 +157,7 @@ def build(given: Mapping[str, str]) -> Config:
         advertise_peer_urls=tuple(sorted(peer_urls)),
         advertise_client_urls=split_urls("advertise-client-urls", text("advertise-client-urls")),
         initial_cluster=cluster,
-        initial_cluster_token=text("initial-cluster-token"),
+        initial_cluster_token=token,
         initial_cluster_state=state,
         snapshot_count=max(1, number("snapshot-count")),
         catch_up_entries=number("snapshot-catchup-entries"),

@@ -1,13 +1,15 @@
 """The YAML file of --config-file, as values of flags.
 
-Rules (etcd's embed package): with a file, flags and environment count for nothing. Keys are the flags' names;
-TLS is in the maps client-transport-security and peer-transport-security, sockets in socket-options, discovery
-in discovery-config. Lists stand for comma-separated text, durations are nanoseconds (texts like `10s` are
-taken, too). Keys nobody knows are passed over.
+Rules (etcd's embed package): with a file, flags and environment count for nothing. Keys are the flags'
+names; TLS is in the maps client-transport-security and peer-transport-security, sockets in socket-options,
+discovery in discovery-config, whose map `client` has the maps `secure` and `auth`. Lists stand for
+comma-separated text, durations are nanoseconds (texts like `10s` are taken, too). Keys nobody knows are
+passed over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,17 +34,21 @@ _MAPS: Final[dict[str, dict[str, str]]] = {
         "skip-client-san-verification": "peer-skip-client-san-verification",
     },
     "socket-options": {"reuse-port": "socket-reuse-port", "reuse-address": "socket-reuse-address"},
-    "discovery-config": {
-        "discovery-endpoints": "discovery-endpoints",
-        "discovery-token": "discovery-token",
-        "discovery-dial-timeout": "discovery-dial-timeout",
-        "discovery-request-timeout": "discovery-request-timeout",
-        "discovery-user": "discovery-user",
-        "discovery-password": "discovery-password",
-        "discovery-cert": "discovery-cert",
-        "discovery-key": "discovery-key",
-        "discovery-cacert": "discovery-cacert",
-    },
+}
+_DISCOVERY: Final[dict[str, str]] = {
+    "token": "discovery-token",
+    "client.endpoints": "discovery-endpoints",
+    "client.request-timeout": "discovery-request-timeout",
+    "client.dial-timeout": "discovery-dial-timeout",
+    "client.keepalive-time": "discovery-keepalive-time",
+    "client.keepalive-timeout": "discovery-keepalive-timeout",
+    "client.secure.cert": "discovery-cert",
+    "client.secure.key": "discovery-key",
+    "client.secure.cacert": "discovery-cacert",
+    "client.secure.insecure-transport": "discovery-insecure-transport",
+    "client.secure.insecure-skip-tls-verify": "discovery-insecure-skip-tls-verify",
+    "client.auth.username": "discovery-user",
+    "client.auth.password": "discovery-password",
 }
 
 
@@ -61,11 +67,11 @@ def read_config_file(path: str) -> dict[str, str]:
         raise UsageError(f"config file {path}: a map of settings is expected")
     given: dict[str, str] = {}
     for key, value in content.items():
-        inner = _MAPS.get(key)
+        inner = _DISCOVERY if key == "discovery-config" else _MAPS.get(key)
         if inner is None:
             _take(given, path, str(key), value)
         elif isinstance(value, dict):
-            for name, setting in value.items():
+            for name, setting in _leaves(value):
                 if name in inner:
                     _take(given, path, inner[name], setting)
         elif value is not None:
@@ -73,6 +79,15 @@ def read_config_file(path: str) -> dict[str, str]:
     # Asked for on a command line, but not here: the default stands.
     given.setdefault("advertise-client-urls", FLAGS["advertise-client-urls"].default)
     return given
+
+
+def _leaves(content: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a map and of the maps in it, by their names joined with dots."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _take(given: dict[str, str], path: str, name: str, value: Any) -> None:

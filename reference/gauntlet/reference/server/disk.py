@@ -25,7 +25,7 @@ import logging
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _DIR_MODE = 0o700
 _FILE_MODE = 0o600
+# So much of a snapshot at most is written and not yet synced.
+_SYNC_BYTES = 4 << 20
 # struct flock: F_WRLCK, SEEK_SET, from 0 to the end, no process.
 _WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
@@ -280,6 +282,12 @@ class FileDisk:
                 self._cut()
 
     def save_snapshot(self, snapshot: Snapshot, hard_state: HardState | None = None) -> None:
+        self.write_snapshot(snapshot, len(snapshot.data), (snapshot.data,))
+        self.mark_snapshot(snapshot, hard_state)
+
+    def write_snapshot(self, snapshot: Snapshot, size: int, pieces: Iterable[bytes]) -> None:
+        """Makes the file durable; it counts once it is marked. `size` is that of all pieces, in bytes; the
+        snapshot's own data is not looked at. Another thread may write the log meanwhile."""
         if not snapshot.index:
             raise ValueError("the empty snapshot is never saved")
         with self._fatal("save a snapshot"):
@@ -288,20 +296,37 @@ class FileDisk:
             making = self.snap_dir / (name + ".tmp")
             fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
             try:
-                image = snapfile.encode_snapshot_file(snapshot)
+                self._write_pieces(fd, snapfile.SnapshotFrame(snapshot, size), pieces)
                 self.tally.snapshot_encode.observe(perf_counter() - began)
-                _write_all(fd, image, 0)
                 if self._sync:
                     os.fsync(fd)
             finally:
                 os.close(fd)
             making.rename(self.snap_dir / name)
             self._sync_dir(self.snap_dir)
+            self.tally.snapshot_save.observe(perf_counter() - began)
+
+    def _write_pieces(self, fd: int, frame: snapfile.SnapshotFrame, pieces: Iterable[bytes]) -> None:
+        _write_all(fd, frame.head, 0)
+        offset = synced = len(frame.head)
+        for piece in pieces:
+            frame.add(piece)
+            _write_all(fd, piece, offset)
+            offset += len(piece)
+            if self._sync and offset - synced >= _SYNC_BYTES:
+                # What lies in the cache at the end would have to be written in one go, before the log's next.
+                os.fdatasync(fd)
+                synced = offset
+        _write_all(fd, frame.tail, offset)
+        _write_all(fd, frame.checksum, snapfile.CHECKSUM_AT)
+
+    def mark_snapshot(self, snapshot: Snapshot, hard_state: HardState | None = None) -> None:
+        """Says in the log that the snapshot's file is there; see ports.Disk.save_snapshot."""
+        with self._fatal("mark a snapshot"):
             self._encoder.snapshot(snapshot.index, snapshot.term, snapshot.conf_state)
             self._last_index = max(self._last_index, snapshot.index)
             self._record(hard_state or self._raised(snapshot), ())
             self._append(sync=True)
-            self.tally.snapshot_save.observe(perf_counter() - began)
 
     def _raised(self, snapshot: Snapshot) -> HardState | None:
         """The hard state that makes the snapshot count, if the last one does not."""

@@ -81,6 +81,14 @@ _STRINGS = """
     config-file
     feature-gates
     v2-deprecation write-only
+    discovery-endpoints
+    discovery-token
+    discovery-cert
+    discovery-key
+    discovery-cacert
+    discovery-user
+    discovery-password
+    discovery-fallback exit
 """
 _INTEGERS = """
     snapshot-count 10000
@@ -116,6 +124,9 @@ _BOOLEANS = """
     enable-log-rotation false
     enable-grpc-gateway true
     memory-mlock false
+    socket-reuse-port false
+    discovery-insecure-transport true
+    discovery-insecure-skip-tls-verify false
 """
 _DURATIONS = """
     watch-progress-notify-interval 0s
@@ -126,17 +137,17 @@ _DURATIONS = """
     compact-hash-check-time 1m0s
     warning-apply-duration 100ms
     warning-unary-request-duration 300ms
+    raft-read-timeout 5s
+    raft-write-timeout 5s
+    discovery-dial-timeout 2s
+    discovery-request-timeout 5s
+    discovery-keepalive-time 2s
+    discovery-keepalive-timeout 6s
+    compaction-sleep-interval 0s
+    downgrade-check-time 5s
 """
 # Known to etcd 3.7.1 and not acted on here: accepted only with their defaults; REASONS says why.
 _OTHER_STRINGS = """
-    discovery-endpoints
-    discovery-token
-    discovery-cert
-    discovery-key
-    discovery-cacert
-    discovery-user
-    discovery-password
-    discovery-fallback exit
     distributed-tracing-address localhost:4317
     distributed-tracing-service-name etcd
     distributed-tracing-instance-id
@@ -147,22 +158,11 @@ _OTHER_INTEGERS = """
     distributed-tracing-sampling-rate 0
 """
 _OTHER_BOOLEANS = """
-    socket-reuse-port false
-    discovery-insecure-transport true
-    discovery-insecure-skip-tls-verify false
     enable-pprof false
     enable-distributed-tracing false
 """
 _OTHER_DURATIONS = """
     backend-batch-interval 0s
-    raft-read-timeout 5s
-    raft-write-timeout 5s
-    discovery-dial-timeout 2s
-    discovery-request-timeout 5s
-    discovery-keepalive-time 2s
-    discovery-keepalive-timeout 6s
-    compaction-sleep-interval 0s
-    downgrade-check-time 5s
 """
 
 _LOG_ROTATION = '{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}'
@@ -185,21 +185,13 @@ FLAGS: Final[dict[str, Flag]] = {
 
 _TRACING = "traces are not exported, there is no OpenTelemetry in this node"
 _NO_BBOLT = "the store is in memory and durable through the log, there is no bbolt file to tune"
-_DISCOVERY = "a cluster is bootstrapped from --initial-cluster or --discovery-srv here"
-_PEER_TIMES = "the peer transport works with etcd's 5 s"
 REASONS: Final[dict[str, str]] = {
     **{name: _TRACING for name in FLAGS if name.startswith("distributed-tracing")},
-    **{name: _DISCOVERY for name in FLAGS if name.startswith("discovery-") and "srv" not in name},
     "enable-distributed-tracing": _TRACING,
-    "socket-reuse-port": "a port belongs to one member, the listener does not share it",
     "enable-pprof": "pprof profiles Go programs",
     "backend-bbolt-freelist-type": _NO_BBOLT,
     "backend-batch-limit": _NO_BBOLT,
     "backend-batch-interval": _NO_BBOLT,
-    "raft-read-timeout": _PEER_TIMES,
-    "raft-write-timeout": _PEER_TIMES,
-    "compaction-sleep-interval": "a compaction goes on once a heartbeat interval",
-    "downgrade-check-time": "the leader compares versions every 5 s",
 }
 """Why a flag cannot be changed, for those where it cannot."""
 

@@ -6,6 +6,7 @@ both are on every client URL. The metrics URLs answer /metrics and the health pa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from gauntlet.api.wire.types import Answer, Method
 from gauntlet.reference.node import Node
 from gauntlet.reference.server.config import VERSION, Config
 from gauntlet.reference.server.http import client_pages, health_pages, pages_handler
-from gauntlet.reference.server.log import Logger
+from gauntlet.reference.server.listeners import Listeners, secure_twin
+from gauntlet.reference.server.log import Logger, header_log
 from gauntlet.reference.server.metrics.applies import Applies
 from gauntlet.reference.server.metrics.calls import Calls
 from gauntlet.reference.server.metrics.collector import MemberCollector
@@ -109,21 +111,22 @@ class Front:
             keepalive_timeout=config.keepalive_timeout,
         )
         self._split = bool(more.web.http_urls)
-        self._server = Server(counted, None if self._split else web, limits=limits)
-        self._http_server = Server({}, web, limits=limits)
+        headers = header_log(os.environ)
+        self._server = Server(counted, None if self._split else web, limits=limits, header_log=headers)
+        self._http_server = Server({}, web, limits=limits, header_log=headers)
         metrics_pages: dict[str, HttpHandler] = {"/metrics": self.metrics, **health_pages(node, self.tally)}
         self._metrics_server = Server({}, pages_handler(metrics_pages), limits=Limits())
 
-    async def listen(self) -> None:
-        """OSError names the address that cannot be bound."""
+    async def listen(self, listeners: Listeners) -> None:
+        """Serves the clients."""
         for url in self._config.listen_client_urls:
-            await self._listen(self._server, url, "grpc" if self._split else "grpc+http")
+            await self._listen(self._server, listeners, url, "grpc" if self._split else "grpc+http")
         for url in self._config.more.web.http_urls:
-            await self._listen(self._http_server, url, "http")
+            await self._listen(self._http_server, listeners, url, "http")
 
-    async def listen_metrics(self) -> None:
+    async def listen_metrics(self, listeners: Listeners) -> None:
         for url in self._config.listen_metrics_urls:
-            await self._metrics_server.listen(url, self._context(url))
+            await self._metrics_server.listen(url, self._context(url), listeners.take(url))
             self._log.info("serving metrics", address=url)
 
     async def close(self, grace: float) -> None:
@@ -131,9 +134,11 @@ class Front:
         await self._http_server.close(0.0)
         await self._metrics_server.close(0.0)
 
-    async def _listen(self, server: Server, url: str, traffic: str) -> None:
+    async def _listen(self, server: Server, listeners: Listeners, url: str, traffic: str) -> None:
         context = self._context(url)
-        await server.listen(url, context)
+        if secure_twin(url) not in self._config.listen_client_urls:
+            twins = [other for other in self._config.listen_client_urls if secure_twin(other) == url]
+            await server.listen(url, context, listeners.take(url), plain_too=bool(twins))
         if context is None:
             words = "serving client traffic insecurely; this is strongly discouraged!"
         else:

@@ -55,7 +55,7 @@ def pages_handler(routes: Mapping[str, HttpHandler]) -> HttpHandler:
         path = request.path
         page = routes.get(path)
         if page is None:
-            _send_elsewhere(request, responder)
+            send_elsewhere(request, responder)
         elif request.method != "GET" and path not in ("/metrics", "/debug/vars"):
             responder.send(405, b"Method Not Allowed\n", headers=[("Allow", "GET"), *_NO_SNIFF])
         else:
@@ -64,19 +64,28 @@ def pages_handler(routes: Mapping[str, HttpHandler]) -> HttpHandler:
     return handle
 
 
-def _send_elsewhere(request: HttpRequest, responder: HttpResponder) -> None:
+def send_elsewhere(request: HttpRequest, responder: HttpResponder) -> None:
     """The answer where there is no page."""
     if request.target == "*":
         responder.start(400, content_length=0)
         responder.end()
         return
-    if clean_path(request.path) == request.path:
+    if clean_path(request.path) == request.path or request.method == "CONNECT":
         responder.send(404, b"404 page not found\n", headers=_NO_SNIFF)
         return
-    raw, mark, query = request.target.partition("?")
+    raw = request.target.partition("?")[0]
     escaped = raw if quote(raw, safe=_PLAIN + "%[]") == raw else quote(request.path, safe=_PLAIN)
     # Go cleans the path in its escaped form, and then escapes the escapes.
-    location = quote(clean_path(escaped), safe=_PLAIN) + mark + query
+    path = clean_path(escaped)
+    if path.startswith("/v3beta/"):  # what Access calls it
+        path = path.replace("/v3beta/", "/v3/", 1)
+    redirect(request, responder, quote(path, safe=_PLAIN))
+
+
+def redirect(request: HttpRequest, responder: HttpResponder, path: str) -> None:
+    """Sends the client to `path`, with the query it came with."""
+    _, mark, query = request.target.partition("?")
+    location = path + mark + query
     if request.method in ("GET", "HEAD"):
         body = f'<a href="{escape(location)}">Temporary Redirect</a>.\n\n'.encode()
         responder.send(307, body, "text/html; charset=utf-8", [("Location", location)])

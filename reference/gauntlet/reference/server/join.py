@@ -31,12 +31,14 @@ OLDEST = (3, 0)
 
 async def look_around(config: Config, tls: ssl.SSLContext | None = None) -> ExistingCluster | None:
     """The cluster to be joined, None for a member that founds one or continues. UsageError: it must not."""
-    if _has_log(config):
+    if has_log(config):
         return None
     others = sorted(
         url for name, urls in config.initial_cluster.items() if name != config.name for url in urls
     )
     if config.initial_cluster_state == "existing":
+        if config.more.discovery is not None:
+            raise UsageError("discovery URL should not be set when joining existing initial cluster")
         found = await _first_answer(others, JOIN_TIMEOUT, tls)
         if found is None:
             raise UsageError(
@@ -54,7 +56,8 @@ async def look_around(config: Config, tls: ssl.SSLContext | None = None) -> Exis
     return None
 
 
-def _has_log(config: Config) -> bool:
+def has_log(config: Config) -> bool:
+    """Whether a member lived in the directory before."""
     directory = Path(config.wal_dir) if config.wal_dir else Path(config.data_dir, "member", "wal")
     return any(directory.glob("*.wal"))
 

@@ -8,21 +8,29 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gauntlet.reference.backend import CorruptDumpError
 from gauntlet.reference.membership import ClusterConfigError
 from gauntlet.reference.ports import DiskFailedError
 from gauntlet.reference.server.config import VERSION, Config, build
-from gauntlet.reference.server.config_file import read_config_file
+from gauntlet.reference.server.discovery import DiscoveryError, discover
 from gauntlet.reference.server.disk import DataDirError
-from gauntlet.reference.server.flags import FLAGS, UsageError, overridden, parse, unknown_variables
+from gauntlet.reference.server.flags import (
+    FLAGS,
+    UsageError,
+    overridden,
+    parse,
+    parse_duration,
+    unknown_variables,
+)
 from gauntlet.reference.server.front import Contexts
 from gauntlet.reference.server.join import look_around
+from gauntlet.reference.server.listeners import Listeners
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.member import Member
-from gauntlet.reference.server.srv import with_srv
+from gauntlet.reference.server.peers.links import LEAST_TIMEOUT
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -39,11 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(usage())
             return 0
         path = given.get("config-file")
+        # The YAML and DNS libraries are a tenth of what a member loads: only who needs them waits for them.
         if path:
+            from gauntlet.reference.server.config_file import read_config_file
+
             given = read_config_file(path)
-        config = build(with_srv(given))
+        if given.get("discovery-srv"):
+            from gauntlet.reference.server.srv import with_srv
+
+            given = with_srv(given)
+        config = build(given)
         log = Logger(config.log_level, config.log_outputs, config.log_format, config.more.rotation)
-        tell(config, log, path, sys.argv[1:] if arguments is None else arguments)
+        log.relay()
+        tell(config, given, log, path, sys.argv[1:] if arguments is None else arguments)
     except (UsageError, ClusterConfigError, ValueError) as error:
         print(f"gauntlet-etcd: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -57,14 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)
     try:
         return asyncio.run(run(config, log))
-    except (UsageError, ClusterConfigError, DataDirError, DiskFailedError, CorruptDumpError) as error:
+    except (
+        *(UsageError, ClusterConfigError, DiscoveryError),
+        *(DataDirError, DiskFailedError, CorruptDumpError),
+    ) as error:
         print(f"gauntlet-etcd: {error}", file=sys.stderr)
     except OSError as error:
         print(f"gauntlet-etcd: {error.strerror or error}", file=sys.stderr)
     return EXIT_FAILED
 
 
-def tell(config: Config, log: Logger, config_file: str | None, arguments: Sequence[str]) -> None:
+def tell(
+    config: Config,
+    given: Mapping[str, str],
+    log: Logger,
+    config_file: str | None,
+    arguments: Sequence[str],
+) -> None:
     """What somebody who wonders about settings wants to find in the log."""
     if config_file:
         log.info(
@@ -77,6 +102,15 @@ def tell(config: Config, log: Logger, config_file: str | None, arguments: Sequen
             log.warn("unrecognized environment variable", environment_variable=variable)
         for variable in overridden(arguments, os.environ):
             log.warn("shadowed by the command line", environment_variable=variable)
+    for flag, least in (("raft-read-timeout", LEAST_TIMEOUT), ("raft-write-timeout", LEAST_TIMEOUT)):
+        if parse_duration(given.get(flag, FLAGS[flag].default)) < least:
+            log.info(f"{flag} increased to minimum value: {least:g}s")
+    more = config.more
+    if more.enabled("LeaseCheckpoint") and not more.enabled("LeaseCheckpointPersist"):
+        log.warn(
+            "Detected that checkpointing is enabled without persistence. "
+            "Consider enabling feature gate LeaseCheckpointPersist"
+        )
     if config.name == "default":
         log.warn(
             "it isn't recommended to use default name, please set a value for --name. "
@@ -94,8 +128,15 @@ async def run(config: Config, log: Logger) -> int:
         if not ended.done():
             ended.set_result(reason)
 
-    contexts = Contexts(config)
-    member = Member(config, log, end, await look_around(config, contexts.dial), contexts)
+    listeners = Listeners(config)
+    try:
+        contexts = Contexts(config)
+        existing = await look_around(config, contexts.dial)
+        config = await discover(config, log)
+        member = Member(config, log, end, existing, contexts, listeners)
+    except BaseException:
+        listeners.close()
+        raise
     stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)

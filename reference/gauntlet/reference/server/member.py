@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_address
+from socket import SOCK_STREAM, getaddrinfo
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from gauntlet.reference.apply import Applied, Frozen, StateMachine
 from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.lease import min_ttl
 from gauntlet.reference.node import Effects, Node, NodeConfig
+from gauntlet.reference.ports import DiskFailedError
 from gauntlet.reference.raft.config import Config as RaftConfig
 from gauntlet.reference.raft.rawnode import RawNode
 from gauntlet.reference.raft.types import Message, Snapshot
@@ -35,11 +37,13 @@ from gauntlet.reference.server.front import Contexts, Front
 from gauntlet.reference.server.hashes import serve_hashes
 from gauntlet.reference.server.ids import RequestIds
 from gauntlet.reference.server.leader import LeaderClient, serve_leases
+from gauntlet.reference.server.listeners import Listeners
 from gauntlet.reference.server.log import Logger
 from gauntlet.reference.server.methods import Api
 from gauntlet.reference.server.metrics.tally import Tally
 from gauntlet.reference.server.passwords import BcryptPasswords
 from gauntlet.reference.server.peers.endpoints import MemberInfo
+from gauntlet.reference.server.peers.links import Links
 from gauntlet.reference.server.peers.transport import PeerTransport
 from gauntlet.reference.server.tls import AddressChecked
 from gauntlet.reference.server.tokens import make_tokens
@@ -66,9 +70,10 @@ class Member:
         on_end: Callable[[str | None], None],
         existing: ExistingCluster | None = None,
         contexts: Contexts | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         """`on_end` is called when the member ends by itself: with the reason, or None if it was removed.
-        `existing` is the cluster that a new member joins.
+        `existing` is the cluster that a new member joins, `listeners` its addresses if they are claimed.
 
         UsageError, DataDirError: the flags or the data directory cannot be used.
         """
@@ -82,10 +87,13 @@ class Member:
         self._tick_handle: asyncio.TimerHandle | None = None
         self._last_tick = self._loop.time()
         self._tls = contexts or Contexts(config)
+        self._listeners = listeners or Listeners(config)
+        self._compaction_timer: asyncio.TimerHandle | None = None
         boot = bootstrap(config, existing)
         self.restarted = boot.restarted
         self._disk = boot.disk
         self._writer = DiskWriter(self._loop, self._disk_failed)
+        self._snapshot_writer = DiskWriter(self._loop, self._disk_failed, "snapshots")
         recovered = boot.recovered
         self.member_id = recovered.node_id
         self.cluster_id = recovered.cluster_id
@@ -97,13 +105,20 @@ class Member:
             handler=self,
             version=VERSION,
             view=self,
-            tls=self._tls.dial,
+            links=Links(
+                self._tls.dial,
+                local_host(config),
+                config.more.sockets.read_timeout,
+                config.more.sockets.write_timeout,
+            ),
             on_removed=lambda: self._end(None),
         )
         self.node = self._make_node(boot)
         self._leader = LeaderClient(self.node, self._loop, self._tls.dial)
         self._passwords = BcryptPasswords(config.bcrypt_cost, self._loop)
-        self._versions = VersionMonitor(self.node, VERSION, self._tls.dial)
+        self._versions = VersionMonitor(
+            self.node, VERSION, self._tls.dial, config.more.upkeep.downgrade_check
+        )
         self._api = Api(self.node, self._leader, self._passwords, config)
         serve_leases(self._peers.routes, self._api.leases)
         serve_cluster(self._peers.routes, self.node, self._api.cluster)
@@ -136,6 +151,8 @@ class Member:
             max_learners=config.max_learners,
             compaction_batch=config.compaction_batch,
             tokens=make_tokens(config.auth_token, config.auth_token_ttl),
+            lease_checkpoints=config.more.enabled("LeaseCheckpoint"),
+            persist_checkpoints=config.more.enabled("LeaseCheckpointPersist"),
         )
         machine.cluster.seed(boot.joining)
         snapshot = recovered.snapshot
@@ -166,6 +183,8 @@ class Member:
                 snapshot_count=config.snapshot_count,
                 catch_up_entries=config.catch_up_entries,
                 max_request_bytes=config.max_request_bytes,
+                priority_requests=config.more.enabled("PriorityRequest"),
+                fast_keep_alive=config.more.enabled("FastLeaseKeepAlive"),
             ),
             raft,
             boot.storage,
@@ -182,14 +201,12 @@ class Member:
     # Life.
 
     async def start(self) -> None:
-        """Binds, joins, and serves. OSError names the address that cannot be bound."""
-        for url in self.config.listen_client_urls:
-            check_free(url)
+        """Joins, and serves."""
         for url in self.config.listen_peer_urls:
             tls = self._tls.peers if urlsplit(url).scheme.endswith("s") else None
-            await self._peer_server.listen(url, tls)
+            await self._peer_server.listen(url, tls, self._listeners.take(url))
         await self._peers.start()
-        await self._front.listen_metrics()
+        await self._front.listen_metrics(self._listeners)
         self._turn()
         if self.config.advance_election and self.node.machine.conf_state.voters == [self.member_id]:
             # Nobody else can lead: no need to wait for them.
@@ -197,7 +214,7 @@ class Member:
         self._tick()
         await self._publish()
         await self._upkeep.initial_check(self.restarted)
-        await self._front.listen()
+        await self._front.listen(self._listeners)
         self._upkeep.start()
         self.log.info("ready to serve client requests")
 
@@ -206,9 +223,11 @@ class Member:
         if self.node.is_leader and not self._ended:
             await self._hand_over()
         self._ended = True
-        if self._tick_handle is not None:
-            self._tick_handle.cancel()
+        for timer in (self._tick_handle, self._compaction_timer):
+            if timer is not None:
+                timer.cancel()
         self.node.stop()
+        self._listeners.close()
         await self._upkeep.stop()
         await self._front.close(0.5)
         await self._peers.stop()
@@ -216,6 +235,7 @@ class Member:
         await self._versions.close()
         await self._leader.close()
         self._passwords.close()
+        await self._snapshot_writer.close()
         await self._writer.close()
         self._disk.close()
 
@@ -295,6 +315,15 @@ class Member:
             self._finish_cycle()
         self.node.sync_watches()
         self._versions.tick()
+        if self._compaction_timer is None and self.node.compacting:
+            pause = self.config.more.upkeep.compaction_pause
+            self._compaction_timer = self._loop.call_later(pause, self._compact)
+
+    def _compact(self) -> None:
+        self._compaction_timer = None
+        if not self._ended:
+            self._guard(self.node.compact_some)
+            self.wake()
 
     def _write(self, effects: Effects) -> None:
         """In the disk's thread."""
@@ -316,17 +345,31 @@ class Member:
         outbox = self.node.outbox
         frozen, outbox.snapshot_to_save = outbox.snapshot_to_save, None
         if frozen is not None:
-            self._writer.submit(lambda: self._save_snapshot(frozen), lambda: self.node.snapshot_saved(frozen))
+            self._save_snapshot(frozen)
         if outbox.removed and not self._leaving:
             # The others should learn that the change was committed; then there is no member to be.
             self._leaving = True
             self._loop.call_later(REMOVED_LINGER, self._end, None)
 
     def _save_snapshot(self, frozen: Frozen) -> None:
-        """In the disk's thread."""
-        data = b"".join(frozen.chunks())
-        self._disk.save_snapshot(Snapshot(frozen.index, frozen.term, frozen.conf_state, data))
-        self._disk.release(frozen.index)
+        """Writes the file beside the log, and only then, in the log's own order, marks it there."""
+        snapshot = Snapshot(frozen.index, frozen.term, frozen.conf_state, b"")
+
+        def mark() -> None:
+            self._disk.mark_snapshot(snapshot)
+            self._disk.release(frozen.index)
+
+        self._snapshot_writer.submit(
+            lambda: self._disk.write_snapshot(snapshot, frozen.size, self._until_the_end(frozen.chunks())),
+            lambda: self._writer.submit(mark, lambda: self.node.snapshot_saved(frozen)),
+        )
+
+    def _until_the_end(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces, as long as the member lives: it does not stay for a file that can be made anew."""
+        for piece in pieces:
+            if self._ended:
+                raise DiskFailedError("the member ends")
+            yield piece
 
     def _send_snapshots(self) -> None:
         outbox = self.node.outbox
@@ -381,24 +424,25 @@ class Member:
         return self.node.machine.cluster.version
 
 
-def check_free(url: str) -> None:
-    """OSError when the URL's port is taken: clients are served only once the member has joined, but a port
-    that cannot be had should be known at once."""
-    parts = urlsplit(url)
-    if parts.scheme.startswith("http"):
-        family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def local_host(config: Config) -> str:
+    """The address to dial peers from: with SetMemberLocalAddr the first one advertised that others can reach,
+    empty for the system's choice."""
+    if config.more.enabled("SetMemberLocalAddr"):
+        for url in config.advertise_peer_urls:
+            host = urlsplit(url).hostname or ""
             try:
-                probe.bind((parts.hostname or "", parts.port or 0))
-            except OSError as error:
-                raise OSError(error.errno, f"cannot listen on {url}: {error.strerror}") from error
+                address = ip_address(host)
+            except ValueError:
+                continue
+            if not (address.is_loopback or address.is_unspecified):
+                return host
+    return ""
 
 
 def addresses_of(name: str) -> list[str]:
     """The addresses of a host, none when nobody knows it."""
     try:
-        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+        return [str(found[4][0]) for found in getaddrinfo(name, None, type=SOCK_STREAM)]
     except OSError:
         return []
 

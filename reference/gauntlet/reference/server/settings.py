@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gauntlet.reference.server.flags import FLAGS, UsageError, parse_bool, parse_duration
+from gauntlet.reference.server.peers.links import LEAST_TIMEOUT
 
 HOUR = 3600.0
+# Between two batches of a compaction, in seconds.
+COMPACTION_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,36 @@ class UpkeepSettings:
     warn_apply: float
     warn_request: float
     lock_memory: bool
+    compaction_pause: float
+    downgrade_check: float
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSettings:
+    """Listeners, and the connections between members. Times in seconds."""
+
+    reuse_port: bool
+    read_timeout: float
+    write_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """How to reach the cluster that knows the members of this one. `endpoints` are as given; seconds."""
+
+    endpoints: tuple[str, ...]
+    token: str
+    dial_timeout: float
+    request_timeout: float
+    keepalive_time: float
+    keepalive_timeout: float
+    insecure: bool
+    skip_verify: bool
+    cert_file: str
+    key_file: str
+    ca_file: str
+    user: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +121,13 @@ class Settings:
     web: WebSettings
     rotation: LogRotation | None
     upkeep: UpkeepSettings
+    sockets: SocketSettings
+    discovery: Discovery | None
     features: dict[str, tuple[str, bool]]
     """Stage and state of the feature gates, by name."""
+
+    def enabled(self, feature: str) -> bool:
+        return self.features[feature][1]
 
 
 FEATURES: dict[str, tuple[str, bool]] = {
@@ -104,15 +142,6 @@ FEATURES: dict[str, tuple[str, bool]] = {
     "SetMemberLocalAddr": ("ALPHA", False),
     "StopGRPCServiceOnDefrag": ("ALPHA", False),
     "TxnModeWriteWithSharedBuffer": ("BETA", True),
-}
-# Gates whose other setting this node has no code for, with the reason.
-_LEASES = "leases have one way of being checkpointed and renewed here"
-FIXED_FEATURES = {
-    "FastLeaseKeepAlive": _LEASES,
-    "LeaseCheckpoint": _LEASES,
-    "LeaseCheckpointPersist": _LEASES,
-    "PriorityRequest": "requests of one loop turn are one batch, there is no order among them to change",
-    "SetMemberLocalAddr": "the system chooses the local address of connections to peers",
 }
 
 
@@ -132,6 +161,12 @@ def read(given: Mapping[str, str], urls: Callable[[str, str], tuple[str, ...]]) 
         ),
         rotation=_rotation(flags),
         upkeep=_upkeep(flags, features := _features(flags)),
+        sockets=SocketSettings(
+            reuse_port=flags.truth("socket-reuse-port"),
+            read_timeout=max(LEAST_TIMEOUT, flags.seconds("raft-read-timeout")),
+            write_timeout=max(LEAST_TIMEOUT, flags.seconds("raft-write-timeout")),
+        ),
+        discovery=_discovery(flags),
         features=features,
     )
 
@@ -245,6 +280,8 @@ def _upkeep(flags: _Flags, features: dict[str, tuple[str, bool]]) -> UpkeepSetti
         warn_apply=flags.seconds("warning-apply-duration"),
         warn_request=flags.seconds("warning-unary-request-duration"),
         lock_memory=flags.truth("memory-mlock"),
+        compaction_pause=flags.seconds("compaction-sleep-interval") or COMPACTION_PAUSE,
+        downgrade_check=flags.seconds("downgrade-check-time"),
     )
 
 
@@ -276,10 +313,45 @@ def _features(flags: _Flags) -> dict[str, tuple[str, bool]]:
     gates = {}
     for name, (stage, on) in FEATURES.items():
         for group, of_stage in (("AllAlpha", "ALPHA"), ("AllBeta", "BETA")):
-            if group in wanted and stage == of_stage and name not in FIXED_FEATURES:
+            if group in wanted and stage == of_stage:
                 on = wanted[group]
         gates[name] = (stage, wanted.get(name, on))
-    for name, reason in FIXED_FEATURES.items():
-        if gates[name][1] != FEATURES[name][1]:
-            raise UsageError(f"--feature-gates: {name} cannot be changed on this node: {reason}")
+    if gates["LeaseCheckpointPersist"][1] and not gates["LeaseCheckpoint"][1]:
+        raise UsageError(
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"
+        )
     return gates
+
+
+def _discovery(flags: _Flags) -> Discovery | None:
+    fallback = _one_of(flags, "discovery-fallback", ("exit", "proxy"))
+    if fallback == "proxy":
+        raise UsageError(
+            f'v2 proxy is deprecated, and --discovery-fallback can\'t be configured as "{fallback}"'
+        )
+    text, token = flags.text("discovery-endpoints"), flags.text("discovery-token")
+    if bool(text) != bool(token):
+        raise UsageError("both --discovery-token and --discovery-endpoints must be set")
+    if not text:
+        return None
+    endpoints = tuple(sorted({endpoint.strip() for endpoint in text.split(",")}))
+    if "" in endpoints:
+        raise UsageError("--discovery-endpoints must not contain empty endpoints")
+    cert, key = flags.text("discovery-cert"), flags.text("discovery-key")
+    if bool(cert) != bool(key):
+        raise UsageError("--discovery-cert and --discovery-key must be given together")
+    return Discovery(
+        endpoints=endpoints,
+        token=token,
+        dial_timeout=flags.seconds("discovery-dial-timeout"),
+        request_timeout=flags.seconds("discovery-request-timeout"),
+        keepalive_time=flags.seconds("discovery-keepalive-time"),
+        keepalive_timeout=flags.seconds("discovery-keepalive-timeout"),
+        insecure=flags.truth("discovery-insecure-transport"),
+        skip_verify=flags.truth("discovery-insecure-skip-tls-verify"),
+        cert_file=cert,
+        key_file=key,
+        ca_file=flags.text("discovery-cacert"),
+        user=flags.text("discovery-user"),
+        password=flags.text("discovery-password"),
+    )

@@ -16,12 +16,9 @@ from urllib.parse import urlsplit
 import dns.exception
 import dns.resolver
 from dns.rdtypes.IN.SRV import SRV
+from gauntlet.reference.server.config import CONFLICT
 from gauntlet.reference.server.flags import FLAGS, UsageError
 
-CONFLICT = (
-    "multiple discovery or bootstrap flags are set. "
-    'Choose one of "initial-cluster", "discovery-endpoints" or "discovery-srv"'
-)
 LIFETIME = 10.0
 
 
@@ -30,7 +27,7 @@ def with_srv(given: Mapping[str, str], resolver: dns.resolver.Resolver | None = 
     domain = given.get("discovery-srv", "")
     if not domain or _has_log(given):
         return dict(given)
-    if given.get("initial-cluster"):
+    if given.get("initial-cluster") or given.get("discovery-endpoints"):
         raise UsageError(CONFLICT)
     name = given.get("name", FLAGS["name"].default)
     flag = "initial-advertise-peer-urls"

@@ -5,13 +5,14 @@ for its version over the peer port. When all have answered, the lowest, without 
 cluster version if it is higher than the one in force. While somebody does not answer, a cluster that has no
 version yet gets MINIMUM, the lowest there is; one that has keeps it. While a downgrade is enabled the version
 is lowered to its target instead, as long as every member still runs the version above; once all of them run
-the target, the downgrade is called off.
+the target, the downgrade is called off. The latter is looked at every --downgrade-check-time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 
 from gauntlet.api.messages import etcdserverpb as pb
@@ -20,7 +21,8 @@ from gauntlet.api.wire.http1_client import HttpClientConnection, HttpClientError
 from gauntlet.reference.membership import Downgrade, Member
 from gauntlet.reference.node import Node
 
-INTERVAL = 5.0
+INTERVAL = 4.0
+DOWNGRADE_INTERVAL = 5.0
 TIMEOUT = 1.0
 MINIMUM = "3.0.0"
 
@@ -28,13 +30,22 @@ Version = tuple[int, int]
 
 
 class VersionMonitor:
-    """`own` is this member's version."""
+    """`own` is this member's version; `downgrade_check` the seconds between two looks at whether a downgrade
+    is over, 0 for never."""
 
-    def __init__(self, node: Node, own: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        own: str,
+        tls: ssl.SSLContext | None = None,
+        downgrade_check: float = DOWNGRADE_INTERVAL,
+    ) -> None:
         self._tls = tls
         self._node = node
         self._own = own
         self._next = 0.0
+        self._downgrade_check = downgrade_check or math.inf
+        self._next_downgrade = node.now() + self._downgrade_check
         self._task: asyncio.Task[None] | None = None
 
     def tick(self) -> None:
@@ -43,28 +54,32 @@ class VersionMonitor:
         if not node.leads:
             self._next = 0.0
             return
-        busy = self._task is not None and not self._task.done()
-        if node.now() >= self._next and not busy:
-            self._next = node.now() + INTERVAL
-            self._task = asyncio.get_running_loop().create_task(self._round())
+        now = node.now()
+        if (self._task is None or self._task.done()) and now >= min(self._next, self._next_downgrade):
+            due, over = now >= self._next, now >= self._next_downgrade
+            if due:
+                self._next = now + INTERVAL
+            if over:
+                self._next_downgrade = now + self._downgrade_check
+            self._task = asyncio.get_running_loop().create_task(self._round(due, over))
 
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _round(self) -> None:
+    async def _round(self, decides: bool, ends_downgrade: bool) -> None:
         cluster = self._node.machine.cluster
         answers = await asyncio.gather(*(self._ask(member) for member in cluster.members()))
         known = [answer for answer in answers if answer is not None]
         running = known if len(known) == len(answers) else None
-        decided = decide(cluster.version, running, cluster.downgrade)
+        decided = decide(cluster.version, running, cluster.downgrade) if decides else None
         if not self._node.leads:
             return
         if decided is not None:
             request = membershippb.ClusterVersionSetRequest(ver=decided)
             self._node.propose(pb.InternalRaftRequest(cluster_version_set=request), lambda _: None)
-        if downgraded(running, cluster.downgrade):
+        if ends_downgrade and downgraded(running, cluster.downgrade):
             off = membershippb.DowngradeInfoSetRequest(enabled=False)
             self._node.propose(pb.InternalRaftRequest(downgrade_info_set=off), lambda _: None)
 

@@ -8,6 +8,7 @@ from gauntlet.api.wire.http_types import HttpHandler, HttpRequest, HttpResponder
 from gauntlet.api.wire.types import Method
 from gauntlet.reference.server.access import Access
 from gauntlet.reference.server.gateway.handler import Gateway
+from gauntlet.reference.server.http import clean_path, redirect, send_elsewhere
 
 
 def client_web(
@@ -27,9 +28,15 @@ def client_web(
     calls = Gateway(methods, max_message)
 
     def handle(request: HttpRequest, responder: HttpResponder) -> None:
-        if gateway and request.path.startswith(("/v3/", "/v3beta/")):
+        path = request.path
+        if not (gateway and path.startswith(("/v3/", "/v3beta/"))):
+            if gateway and path == "/v3":
+                redirect(request, responder, "/v3/")
+            else:
+                pages(request, responder)
+        elif clean_path(path) == path:
             calls(request, responder)
         else:
-            pages(request, responder)
+            send_elsewhere(request, responder)
 
     return Access(handle, hosts, origins, refuses_names)

@@ -1,4 +1,6 @@
-"""The thread that owns the disk: everything durable goes through it, in order, off the event loop.
+"""The thread that owns the disk: everything durable goes through it, in order, off the event loop. Files of
+snapshots, which take seconds and stand in nobody's way until they are marked in the log, have a thread of
+their own.
 
 A write that fails ends the member at once (see ports.Disk): nobody knows what reached the disk, so nothing
 more may be said. The callbacks run in the event loop.
@@ -19,11 +21,13 @@ Work = Callable[[], None]
 class DiskWriter:
     """Runs work in its own thread, one piece at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[Exception], None], name: str = "disk"
+    ) -> None:
         self._loop = loop
         self._on_failure = on_failure
         self._queue: SimpleQueue[tuple[Work, Work] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, work: Work, then: Work) -> None:

@@ -3,7 +3,7 @@
 Rules (etcd 3.7.1):
 
 - Changing is root's. The change goes through the log as a configuration change; the answer is the members
-  after it.
+  after it. There is no time-out: without a leader, or without a quorum, the caller's patience decides.
 - With strict reconfiguration (the default) a change that could cost the cluster its quorum is refused before
   it is proposed: too few members started (an added voter counts as not started), or this member has not been
   connected to enough of them for five seconds. Removing one that is not connected is always safe.
@@ -90,7 +90,7 @@ class ClusterService(Service):
             if refusal is not None:
                 reply(refusal)
             else:
-                self._change(membership.add_change(member), response, reply)
+                self._change(context, membership.add_change(member), response, reply)
 
         self.guard.require_root(context, proceed, reply)
 
@@ -100,7 +100,8 @@ class ClusterService(Service):
             if refusal is not None:
                 reply(refusal)
             else:
-                self._change(membership.remove_change(request.ID), pb.MemberRemoveResponse(), reply)
+                change = membership.remove_change(request.ID)
+                self._change(context, change, pb.MemberRemoveResponse(), reply)
 
         self.guard.require_root(context, proceed, reply)
 
@@ -108,7 +109,7 @@ class ClusterService(Service):
         change = membership.update_change(request.ID, list(request.peerURLs))
 
         def proceed() -> None:
-            self._change(change, pb.MemberUpdateResponse(), reply)
+            self._change(context, change, pb.MemberUpdateResponse(), reply)
 
         self.guard.require_root(context, proceed, reply)
 
@@ -135,7 +136,8 @@ class ClusterService(Service):
             elif refusal is not None:
                 then(refusal)
             else:
-                self.node.propose_conf_change(membership.promote_change(member_id), changed)
+                change = membership.promote_change(member_id)
+                context.on_cancel(self.node.propose_conf_change(change, changed))
 
         def changed(result: Applied) -> None:
             then(result.response if result.error is None else result.error)
@@ -188,14 +190,14 @@ class ClusterService(Service):
 
     # The change and the answer.
 
-    def _change(self, change: ConfChange, response: Any, reply: Reply) -> None:
+    def _change(self, context: Context, change: ConfChange, response: Any, reply: Reply) -> None:
         def answer(result: Applied) -> None:
             if result.error is not None:
                 reply(result.error)
             else:
                 self._answer(response, result.response, reply)
 
-        self.node.propose_conf_change(change, answer)
+        context.on_cancel(self.node.propose_conf_change(change, answer))
 
     def _answer(self, response: Any, members: Sequence[Member], reply: Reply) -> None:
         response.header.CopyFrom(self.bare_header())

@@ -153,13 +153,17 @@ class LeaseService(Service):
     def local_renew(self, lease_id: int, then: Renewed) -> None:
         """Renews in this member's lessor. A lease not there yet may be in an entry not applied yet."""
         node = self.node
-
         lessor = node.machine.lessor
 
-        def finish(error: RpcError | None) -> None:
+        def applied(error: RpcError | None) -> None:
             if error is not None:
                 then(error)
-                return
+            elif lessor.needs_clearing(lease_id, node.now()):
+                node.lease_duty.clear(lease_id, lambda _: renew())
+            else:
+                renew()
+
+        def renew() -> None:
             try:
                 ttl = lessor.renew(lease_id, node.now())
             except RevokePendingError:
@@ -169,10 +173,10 @@ class LeaseService(Service):
             else:
                 then(ttl)
 
-        if lessor.lookup(lease_id) is None:
-            node.when_applied(finish)
+        if node.config.fast_keep_alive and lessor.lookup(lease_id) is not None:
+            applied(None)
         else:
-            finish(None)
+            node.when_applied(applied)
 
     def keep_alive(self, stream: ServerStream) -> KeepAliveStream:
         return KeepAliveStream(self, stream)

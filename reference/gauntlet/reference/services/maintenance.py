@@ -112,10 +112,9 @@ class SnapshotStream:
     def on_message(self, message: pb.SnapshotRequest) -> None:
         machine = self._service.node.machine
         frozen = machine.freeze()
-        image = b"".join(frozen.chunks())
-        self._blobs = self._cut(image)
-        self._remaining = len(image)
-        self._digest = hashlib.sha256(image).digest()
+        self._blobs = self._cut(frozen.chunks())
+        self._remaining = frozen.size
+        self._digest = hashlib.sha256()
         self._version = machine.cluster.version or ""
         self._stream.on_drain(self._pump)
         self._pump()
@@ -126,17 +125,19 @@ class SnapshotStream:
     def on_cancel(self) -> None:
         self._ended = True
 
-    @staticmethod
-    def _cut(image: bytes) -> Iterator[bytes]:
-        for start in range(0, len(image), SNAPSHOT_CHUNK):
-            yield image[start : start + SNAPSHOT_CHUNK]
+    def _cut(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pieces are made as they are sent: nobody waits for the whole."""
+        for piece in pieces:
+            self._digest.update(piece)
+            for start in range(0, len(piece), SNAPSHOT_CHUNK):
+                yield piece[start : start + SNAPSHOT_CHUNK]
 
     def _pump(self) -> None:
         while not self._ended and self._stream.backlog < SNAPSHOT_BACKLOG:
             blob = next(self._blobs, None)
             if blob is None:
                 self._ended = True
-                self._stream.send(pb.SnapshotResponse(blob=self._digest, version=self._version))
+                self._stream.send(pb.SnapshotResponse(blob=self._digest.digest(), version=self._version))
                 self._stream.finish()
                 return
             self._remaining -= len(blob)

@@ -4,8 +4,9 @@ Rules (etcd's watch server): a watcher's events never come before the message th
 answer has the watch id -1, speaks for all watchers of the stream, and is left out unless every one of them
 has been given everything up to its revision. Regular progress notes are sent per watcher, only to those that
 had no event since the last one. A response larger than a request may be is sent in fragments if the watcher
-asked for that. A stream whose client reads too slowly gets nothing more until it has caught up; its watchers
-wait without holding up anybody else.
+asked for that. A watcher that a compaction has ended keeps its id until the client cancels it, and the cancel
+is answered as any other. A stream whose client reads too slowly gets nothing more until it has caught up; its
+watchers wait without holding up anybody else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import mvccpb
 from gauntlet.api.wire.types import ServerStream
 from gauntlet.reference.auth.tokens import NOBODY
-from gauntlet.reference.mvcc.watch import EmptyWatchRangeError, Watcher
+from gauntlet.reference.mvcc.watch import EmptyWatchRangeError, Watcher, check_range
 from gauntlet.reference.node import Node
 from gauntlet.reference.services.base import REQUIRE_LEADER, Service
 from gauntlet.reference.services.guard import Guard
@@ -44,6 +45,10 @@ class Watch:
     fragment: bool
     progress: bool
     quiet: bool = True
+
+    @property
+    def told_compacted(self) -> bool:
+        return self.watcher.compact_revision != 0
 
 
 class WatchService(Service):
@@ -102,7 +107,8 @@ class WatchStream:
         elif kind == "cancel_request":
             self._cancel(message.cancel_request.watch_id)
         elif kind == "progress_request":
-            self._progress(ALL_WATCHERS, (watch.watcher for watch in self._watches.values()))
+            live = (watch.watcher for watch in self._watches.values() if not watch.told_compacted)
+            self._progress(ALL_WATCHERS, live)
 
     def on_half_close(self) -> None:
         """A client that has nothing more to ask still wants its events."""
@@ -133,6 +139,12 @@ class WatchStream:
     def _start(self, request: pb.WatchCreateRequest) -> None:
         if self.ended:
             return
+        key = request.key or b"\x00"
+        try:
+            check_range(key, request.range_end)
+        except EmptyWatchRangeError as error:
+            self._refuse(str(error))
+            return
         watch_id = request.watch_id
         if watch_id == 0:
             while self._next_id in self._watches:
@@ -141,19 +153,15 @@ class WatchStream:
         elif watch_id in self._watches:
             self._refuse(DUPLICATE_ID)
             return
-        try:
-            watcher = self._node.machine.watches.watch(
-                request.key or b"\x00",
-                request.range_end,
-                request.start_revision,
-                lambda watcher, revision, events: self._deliver(watch_id, watcher, revision, events),
-                no_put=pb.WatchCreateRequest.NOPUT in request.filters,
-                no_delete=pb.WatchCreateRequest.NODELETE in request.filters,
-                prev_kv=request.prev_kv,
-            )
-        except EmptyWatchRangeError as error:
-            self._refuse(str(error))
-            return
+        watcher = self._node.machine.watches.watch(
+            key,
+            request.range_end,
+            request.start_revision,
+            lambda watcher, revision, events: self._deliver(watch_id, watcher, revision, events),
+            no_put=pb.WatchCreateRequest.NOPUT in request.filters,
+            no_delete=pb.WatchCreateRequest.NODELETE in request.filters,
+            prev_kv=request.prev_kv,
+        )
         # Only now: a refused watch uses up no id.
         if request.watch_id == 0:
             self._next_id += 1
@@ -190,7 +198,6 @@ class WatchStream:
             response.header.revision = 0  # etcd leaves it out here
             response.canceled = True
             response.compact_revision = watcher.compact_revision
-            del self._watches[watch_id]
         response.events.extend(events)
         watch.quiet = False
         if watch.fragment and len(events) > 1 and response.ByteSize() >= self._service.max_response:
@@ -205,7 +212,7 @@ class WatchStream:
             return
         self._next_progress = now + self._interval
         for watch_id, watch in self._watches.items():
-            if watch.progress:
+            if watch.progress and not watch.told_compacted:
                 if watch.quiet:
                     self._progress(watch_id, (watch.watcher,))
                 watch.quiet = True

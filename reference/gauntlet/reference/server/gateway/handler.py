@@ -18,10 +18,12 @@ from collections.abc import Callable, Mapping
 from gauntlet.api.errors import Code, RpcError
 from gauntlet.api.wire.http_types import HttpRequest, HttpResponder
 from gauntlet.api.wire.types import Answer, Context, Method, StreamReceiver
+from gauntlet.api.wire.websocket import wants_websocket
 from gauntlet.reference.server.gateway.decode import JsonError, read_message
 from gauntlet.reference.server.gateway.encode import error_body, error_line, result_line, to_json
 from gauntlet.reference.server.gateway.metadata import call_metadata, timeout
 from gauntlet.reference.server.gateway.paths import PATHS
+from gauntlet.reference.server.gateway.sockets import upgrade
 from gauntlet.reference.server.gateway.values import JsonValues
 from google.protobuf.message import Message
 
@@ -65,6 +67,12 @@ class Gateway:
         self.max_message = max_message
 
     def __call__(self, request: HttpRequest, responder: HttpResponder) -> None:
+        if wants_websocket(request.headers):
+            upgrade(request, responder, self._serve, BODY_FACTOR * self.max_message)
+        else:
+            self._serve(request, responder)
+
+    def _serve(self, request: HttpRequest, responder: HttpResponder) -> None:
         path = request.path
         if path.startswith("/v3beta/"):
             path = "/v3/" + path.removeprefix("/v3beta/")

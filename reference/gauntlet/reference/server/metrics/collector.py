@@ -79,7 +79,7 @@ class MemberCollector:
         yield labelled(
             name + "go_version", "What runs it; not Go.", "gauge", ("server_go_version",), {(python,): 1}
         )
-        yield counter(name + "leader_changes_seen_total", "Leader changes seen.", node.leader_changes)
+        yield counter(name + "leader_changes_seen_total", "Leader changes seen.", node.leadership.changes)
         yield gauge(name + "proposals_committed_total", "The commit index.", node.commit_index)
         yield gauge(name + "proposals_applied_total", "The applied index.", machine.applied_index)
         yield gauge(name + "proposals_pending", "Proposals waiting for their answer.", node.pending)
@@ -112,7 +112,9 @@ class MemberCollector:
             "etcd_debugging_server_alarms", "Active alarms.", "gauge", ("server_id", "alarm_type"), alarms
         )
         yield counter(
-            "etcd_debugging_server_lease_expired_total", "Leases this leader expired.", node.leases_expired
+            "etcd_debugging_server_lease_expired_total",
+            "Leases this leader expired.",
+            node.lease_duty.expired,
         )
 
     def _store(self) -> Iterable[Metric]:

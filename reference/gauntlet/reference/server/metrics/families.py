@@ -51,7 +51,7 @@ def histogram(
 
 
 def text(metrics: Iterable[Metric]) -> bytes:
-    """Sorted by name, as Go's client writes them."""
+    """Sorted by name, labels too, as Go's client writes them."""
     lines: list[str] = []
     for name, metric in sorted((_header_name(metric), metric) for metric in metrics if metric.samples):
         lines.append(f"# HELP {name} {_escape(metric.documentation)}\n")
@@ -59,11 +59,16 @@ def text(metrics: Iterable[Metric]) -> bytes:
         for sample in metric.samples:
             labels = ",".join(
                 f'{key}="{_escape(value).replace(_QUOTE, _ESCAPED_QUOTE)}"'
-                for key, value in sample.labels.items()
+                for key, value in sorted(sample.labels.items(), key=_label_order)
             )
             braced = f"{{{labels}}}" if labels else ""
             lines.append(f"{sample.name}{braced} {_number(sample.value)}\n")
     return "".join(lines).encode()
+
+
+def _label_order(label: tuple[str, str]) -> tuple[bool, str]:
+    """By name, the bound of a bucket last."""
+    return label[0] == "le", label[0]
 
 
 _QUOTE, _ESCAPED_QUOTE = '"', '\\"'

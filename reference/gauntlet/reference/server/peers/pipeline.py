@@ -11,7 +11,6 @@ Rules (etcd's rafthttp, 3.7.1):
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,13 +27,12 @@ from gauntlet.reference.formats.raftpb import encode_message
 from gauntlet.reference.raft.types import Message, MessageType
 from gauntlet.reference.server.peers.codec import snapshot_head
 from gauntlet.reference.server.peers.identity import Identity
+from gauntlet.reference.server.peers.links import Links
 from gauntlet.reference.server.peers.reader import DIAL_TIMEOUT
 from gauntlet.reference.server.peers.status import PeerStatus, UrlPicker
 
 MAX_QUEUED = 64
 WORKERS = 2
-ANSWER_TIMEOUT = 5.0
-STALL_TIMEOUT = 5.0
 # A follower answers when the database is on its disk.
 SNAPSHOT_ANSWER_TIMEOUT = 60.0
 SNAPSHOT_PIECE = 256 << 10
@@ -61,13 +59,13 @@ class Requests:
         picker: UrlPicker,
         status: PeerStatus,
         reports: Reports,
-        tls: ssl.SSLContext | None,
+        links: Links,
     ) -> None:
         self._identity = identity
         self._picker = picker
         self._status = status
         self._reports = reports
-        self._tls = tls
+        self._links = links
         self._pools: dict[str, HttpClientPool] = {}
         self._queue: deque[Message] = deque()
         self._workers = 0
@@ -126,7 +124,7 @@ class Requests:
         headers["Content-Type"] = "application/protobuf"
         try:
             answer = await self._pool(url).fetch(
-                "POST", "/raft", headers, body, timeout=ANSWER_TIMEOUT, retry=True
+                "POST", "/raft", headers, body, timeout=self._links.read_timeout, retry=True
             )
             self._judge(answer)
         except (HttpClientError, _Refused) as error:
@@ -147,14 +145,17 @@ class Requests:
         ok = False
         try:
             origin = Origin.parse(url)
-            connection = await HttpClientConnection.open(origin, tls=self._tls, timeout=DIAL_TIMEOUT)
+            links = self._links
+            connection = await HttpClientConnection.open(
+                origin, tls=links.tls, timeout=DIAL_TIMEOUT, local_host=links.local_host
+            )
             try:
                 answer = await connection.upload(
                     "POST",
                     origin.base + "/raft/snapshot",
                     headers,
                     counted.pieces(),
-                    stall_timeout=STALL_TIMEOUT,
+                    stall_timeout=links.write_timeout,
                     answer_timeout=SNAPSHOT_ANSWER_TIMEOUT,
                 )
             finally:
@@ -178,7 +179,11 @@ class Requests:
             started = loop.time()
             try:
                 answer = await self._pool(url).fetch(
-                    "GET", "/raft/probing", self._identity.headers(), timeout=ANSWER_TIMEOUT, retry=True
+                    "GET",
+                    "/raft/probing",
+                    self._identity.headers(),
+                    timeout=self._links.read_timeout,
+                    retry=True,
                 )
             except HttpClientError:
                 continue
@@ -204,7 +209,14 @@ class Requests:
         if pool is None:
             for old in set(self._pools) - set(self._picker.urls):
                 self._pools.pop(old).close()
-            pool = HttpClientPool(url, tls=self._tls, size=WORKERS, dial_timeout=DIAL_TIMEOUT)
+            links = self._links
+            pool = HttpClientPool(
+                url,
+                tls=links.tls,
+                size=WORKERS,
+                dial_timeout=DIAL_TIMEOUT,
+                local_host=links.local_host,
+            )
             self._pools[url] = pool
         return pool
 

@@ -3,7 +3,7 @@
 Rules (etcd's rafthttp, 3.7.1):
 
 - At most one dial every `DIAL_PAUSE` seconds; a dial that fails moves on to the peer's next URL.
-- A stream that brings nothing for `READ_TIMEOUT` seconds, heartbeats included, is broken.
+- A stream that brings nothing for the read time-out, heartbeats included, is broken.
 - 410 means that this member has been removed from the cluster; every other refusal is tried again.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable
 
 from gauntlet.api.wire.http1_client import HttpClientConnection, HttpClientError, Origin
@@ -19,13 +18,13 @@ from gauntlet.reference.formats.varint import DecodeError
 from gauntlet.reference.raft.types import Message
 from gauntlet.reference.server.peers.codec import AppendDecoder, CodecError, MessageDecoder
 from gauntlet.reference.server.peers.identity import Identity, format_id, speaks_streams
+from gauntlet.reference.server.peers.links import Links
 from gauntlet.reference.server.peers.status import PeerStatus, UrlPicker
 
 log = logging.getLogger(__name__)
 
 DIAL_PAUSE = 0.1
 DIAL_TIMEOUT = 2.0
-READ_TIMEOUT = 5.0
 REFUSAL_LIMIT = 64 << 10
 
 
@@ -41,7 +40,7 @@ class StreamReader:
         status: PeerStatus,
         deliver: Callable[[list[Message]], None],
         removed: Callable[[], None],
-        tls: ssl.SSLContext | None,
+        links: Links,
     ) -> None:
         self.kind = kind
         self._member_id = member_id
@@ -50,7 +49,7 @@ class StreamReader:
         self._status = status
         self._deliver = deliver
         self._removed = removed
-        self._tls = tls
+        self._links = links
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -80,7 +79,10 @@ class StreamReader:
             await asyncio.sleep(max(0.0, started + DIAL_PAUSE - loop.time()))
 
     async def _read_once(self, url: str) -> None:
-        connection = await HttpClientConnection.open(Origin.parse(url), tls=self._tls, timeout=DIAL_TIMEOUT)
+        links = self._links
+        connection = await HttpClientConnection.open(
+            Origin.parse(url), tls=links.tls, timeout=DIAL_TIMEOUT, local_host=links.local_host
+        )
         try:
             await self._read(connection)
         finally:
@@ -94,10 +96,11 @@ class StreamReader:
         path = f"{connection.origin.base}/raft/stream/{self.kind}/{format_id(self._identity.member_id)}"
         connection.begin("GET", path, headers, None, sink)
         loop = asyncio.get_running_loop()
+        timeout = self._links.read_timeout
         while not sink.done.done():
-            left = connection.last_heard + READ_TIMEOUT - loop.time()
+            left = connection.last_heard + timeout - loop.time()
             if left <= 0:
-                raise HttpClientError(f"nothing was heard for {READ_TIMEOUT:g} s")
+                raise HttpClientError(f"nothing was heard for {timeout:g} s")
             await asyncio.wait({sink.done}, timeout=left)
         raise sink.done.result()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import ssl
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,15 +23,15 @@ from gauntlet.api.wire.http_types import HttpHandler, HttpResponder
 from gauntlet.reference.raft.types import Message, MessageType
 from gauntlet.reference.server.peers.endpoints import ClusterView, Endpoints, MemberInfo, SnapshotSink
 from gauntlet.reference.server.peers.identity import Identity, format_id
+from gauntlet.reference.server.peers.links import Links
 from gauntlet.reference.server.peers.pipeline import Reports, Requests, SnapshotBody
-from gauntlet.reference.server.peers.reader import READ_TIMEOUT, StreamReader
+from gauntlet.reference.server.peers.reader import StreamReader
 from gauntlet.reference.server.peers.routes import Routes
 from gauntlet.reference.server.peers.status import PeerStatus, UrlPicker
 from gauntlet.reference.server.peers.writer import StreamWriter
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = READ_TIMEOUT / 3
 MAX_REMOTES = 64
 
 
@@ -65,10 +64,10 @@ class Peer:
             lambda ok: transport.report_snapshot(member_id, ok),
             transport.removed,
         )
-        identity, tls = transport.identity, transport.tls
-        self.requests = Requests(identity, self.picker, self.status, reports, tls)
+        identity, links = transport.identity, transport.links
+        self.requests = Requests(identity, self.picker, self.status, reports, links)
         self.writers = {
-            kind: StreamWriter(kind, self.status, transport.clock, unreachable)
+            kind: StreamWriter(kind, self.status, transport.clock, unreachable, links.write_timeout)
             for kind in ("message", "msgapp")
         }
         self._readers = [
@@ -80,7 +79,7 @@ class Peer:
                 self.status,
                 transport.deliver_all,
                 transport.removed,
-                tls,
+                links,
             )
             for kind in ("message", "msgapp")
         ]
@@ -125,7 +124,7 @@ class Peer:
                 self._transport.report_snapshot(self.member_id, False)
 
     def _beat(self) -> None:
-        self._timer = self._transport.loop.call_later(HEARTBEAT_SECONDS, self._beat)
+        self._timer = self._transport.loop.call_later(self._transport.links.heartbeat, self._beat)
         for writer in self.writers.values():
             writer.tick()
 
@@ -133,10 +132,11 @@ class Peer:
 class PeerTransport:
     """`clock` gives the times of `connected_since` and of the peers' status; by default the event loop's.
 
-    `tls` is the context for dialing; the listener has its own. `view` answers /members and /version; without
-    one the transport shows the peers it was told of. `on_removed` is called, perhaps often, when a peer says
-    that this member has been removed from the cluster. `snapshot_sink` takes snapshots as they arrive, for
-    databases that are better not held in memory; without it they are collected for `handler.on_snapshot`.
+    `links` says how others are dialed; the listener is not ours. `view` answers /members and /version;
+    without one the transport shows the peers it was told of. `on_removed` is called, perhaps often, when a
+    peer says that this member has been removed from the cluster. `snapshot_sink` takes snapshots as they
+    arrive, for databases that are better not held in memory; without it they are collected for
+    `handler.on_snapshot`.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class PeerTransport:
         local_urls: Sequence[str],
         loop: asyncio.AbstractEventLoop,
         handler: RaftHandler,
-        tls: ssl.SSLContext | None = None,
+        links: Links | None = None,
         version: str = "3.7.1",
         min_version: str = "3.0.0",
         view: ClusterView | None = None,
@@ -158,7 +158,7 @@ class PeerTransport:
         self.identity = Identity(member_id, cluster_id, tuple(local_urls), version, min_version)
         self.loop = loop
         self.handler = handler
-        self.tls = tls
+        self.links = links or Links()
         self.clock = clock or loop.time
         self._on_removed = on_removed
         self._snapshot_sink = snapshot_sink
@@ -313,7 +313,7 @@ class PeerTransport:
             self.removed,
         )
         status = PeerStatus(member_id, self.clock)
-        self._remotes[member_id] = Requests(self.identity, UrlPicker(urls), status, reports, self.tls)
+        self._remotes[member_id] = Requests(self.identity, UrlPicker(urls), status, reports, self.links)
 
     def reporter(self, member_id: int) -> Callable[[], None]:
         def report() -> None:

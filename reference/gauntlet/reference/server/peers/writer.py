@@ -23,11 +23,11 @@ from gauntlet.reference.server.peers.status import PeerStatus
 MAX_QUEUED = 4096
 # Bytes handed to the connection and not taken by the peer, above which messages wait in the queue.
 MAX_BACKLOG = 1 << 20
-WRITE_TIMEOUT = 5.0
 
 
 class StreamWriter:
-    """`kind` is "message" or "msgapp"; `unreachable` is called when messages are lost."""
+    """`kind` is "message" or "msgapp"; `unreachable` is called when messages are lost. `timeout` in
+    seconds."""
 
     def __init__(
         self,
@@ -35,11 +35,13 @@ class StreamWriter:
         status: PeerStatus,
         clock: Callable[[], float],
         unreachable: Callable[[], None],
+        timeout: float,
     ) -> None:
         self.kind = kind
         self._status = status
         self._clock = clock
         self._unreachable = unreachable
+        self._timeout = timeout
         self._responder: HttpResponder | None = None
         self._encoder: MessageEncoder | AppendEncoder = MessageEncoder()
         self._queue: deque[Message] = deque()
@@ -89,8 +91,8 @@ class StreamWriter:
         if taken > self._taken or taken >= self._written:
             self._taken = taken
             self._taken_at = now
-        elif now - self._taken_at >= WRITE_TIMEOUT:
-            self._lost(responder, f"the peer took nothing for {WRITE_TIMEOUT:g} s")
+        elif now - self._taken_at >= self._timeout:
+            self._lost(responder, f"the peer took nothing for {self._timeout:g} s")
             responder.abort()
             return
         if not self._queue:
