@@ -100,15 +100,17 @@ def expected_next(
         if key in accepted or key not in answers:
             continue
         rejections = answers[key]
-        expected = dict.fromkeys(_shown(rejection.expected) for rejection in rejections)
-        operation = (recorded or {}).get(key, operation)
+        given, operation = operation, (recorded or {}).get(key, operation)
+        expected = dict.fromkeys(
+            _shown(model.told(rejection.expected, given, operation)) for rejection in rejections
+        )
         expectations.append(
             Expectation(
                 operation,
                 model.describe(operation),
                 rejections[0].reason,
                 " or ".join(expected),
-                _shown(rejections[0].got),
+                _shown(model.told(rejections[0].got, given, operation)),
             )
         )
     return expectations

@@ -42,11 +42,18 @@ def describe_fully(operation: Operation, model: Model[Any]) -> str:
     """``put('b') by client 3 on m2 (1.204110 s to 1.210377 s)``."""
     member = operation.tags.get("member")
     where = f" on {member}" if member else ""
+    when = moment(operation, operation.call_time_ns)
     if operation.is_ok and operation.return_time_ns is not None:
-        when = f"{seconds(operation.call_time_ns)} to {seconds(operation.return_time_ns)}"
+        when += f" to {moment(operation, operation.return_time_ns)}"
     else:
-        when = f"called at {seconds(operation.call_time_ns)}"
+        when = f"called at {when}"
     return f"{model.describe(operation)} by client {operation.client}{where} ({when})"
+
+
+def moment(operation: Operation, time_ns: int) -> str:
+    """A time of the operation for people: seconds, or a line or an event of a history without clock times."""
+    counted = operation.tags.get("times")
+    return f"{counted} {time_ns}" if counted else seconds(time_ns)
 
 
 class _Facts:

@@ -41,8 +41,8 @@ Rules for `step`:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import ClassVar, Final, Generic, TypeVar
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from porcupine.history import Operation
 
@@ -133,6 +133,20 @@ class Model(Generic[S]):
         The search places such operations without trying alternatives, and explanations leave them out freely.
         """
         return False
+
+    def without(
+        self, operations: Sequence[Operation], chunk: Collection[Operation]
+    ) -> Sequence[tuple[Operation, Operation]] | None:
+        """For explanations: (operation, what stands for it) of those that stay when the chunk goes, with all
+        that has to go with it. An answer that tells of what is gone is given anew.
+
+        What stays must be linearizable whenever the whole is. None: nothing may go but what `is_read` allows.
+        """
+        return None
+
+    def told(self, value: Any, given: Operation, recorded: Operation) -> Any:
+        """What `Rejected` said of an operation that `without` gave, in terms of the one recorded."""
+        return value
 
     def sequence(self, operation: Operation) -> int | None:
         """The place in the order of effects, when the system itself tells it (a revision, a log index).

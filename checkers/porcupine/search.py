@@ -52,7 +52,7 @@ Clock = Callable[[], float]
 
 STUCK_KEPT = 8
 CHECK_EVERY = 512
-BYTES_PER_CONFIGURATION = 320  # measured: its key and set entry, its place in an order, its branches
+BYTES_PER_CONFIGURATION = 320  # also per state; against tracemalloc the sum was 0.7 to 1.3 of what was held
 QUICK = 256  # configurations
 QUICK_OPERATIONS = 400
 STAY = 1 << 62  # the number of a branch that places nothing
@@ -468,15 +468,14 @@ class _Search:
     def _bytes(self, remembered: int) -> int:
         problem = self.problem
         used = sum(len(group.members) for group in problem.groups)
-        return remembered * (BYTES_PER_CONFIGURATION + problem.width // 8 + used // 8)
+        configurations = remembered * (BYTES_PER_CONFIGURATION + problem.width // 8 + used // 8)
+        return configurations + len(self.interned.states) * BYTES_PER_CONFIGURATION
 
     def _exhausted(self, visited: int) -> str:
         if self.limit is not None and visited >= self.limit:
             return f"gave up after {visited} configurations"
-        if self.memory is not None:
-            held = self._bytes(self.remembered) + len(self.interned.states) * BYTES_PER_CONFIGURATION
-            if held >= self.memory:
-                return f"gave up: {self.remembered} configurations fill the memory allowed"
+        if self.memory is not None and self._bytes(self.remembered) >= self.memory:
+            return f"gave up: {self.remembered} configurations fill the memory allowed"
         if self.deadline is not None and self.clock is not None and self.clock() >= self.deadline:
             return f"gave up: out of time after {visited} configurations"
         return ""

@@ -9,6 +9,8 @@ Leaving operations out must never turn a good history into a bad one. These step
    have seen it (`porcupine.dependence`).
 4. An operation may be replaced by one that leaves the same behind and is accepted in more states
    (`LastWriter.weaker`): a compare-and-swap that succeeded by a plain write.
+5. An element of a set or of a queue may go with everything that was done to it, and out of the answers that
+   tell of it; so may an amount that was added to a counter before anybody read it (`Model.without`).
 
 Every step is checked again by the search. The result is judged once more by `porcupine.exhaustive`, which
 shares nothing with the search; where there are too many orders for that, by the search in Python without its
@@ -190,6 +192,12 @@ class Shrinker:
         """`kept` without the chunk and all that must go with it; None when nothing may go."""
         model = self.model.for_part(kept)
         if not isinstance(model, LastWriter):
+            staying = model.without(kept, list(chunk))
+            if staying is not None:
+                return [
+                    old if new is old else self._standing_for(new, self.recorded.get(id(old), old))
+                    for old, new in staying
+                ]
             reads = {id(operation) for operation in chunk if model.is_read(operation)}
             return [operation for operation in kept if id(operation) not in reads] if reads else None
         dependence = Dependence(kept, model)

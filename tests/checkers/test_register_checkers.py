@@ -308,7 +308,7 @@ def test_quantiles() -> None:
 
 
 def test_checkers_by_name() -> None:
-    with pytest.raises(ValueError, match="there are: .*linearizable.*revisions.*stats"):
+    with pytest.raises(ValueError, match=r"there are: .*linearizable.*revisions.*stats"):
         by_name("nonsense")
 
 

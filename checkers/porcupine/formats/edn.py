@@ -8,7 +8,7 @@ Commas are space and ``;`` begins a comment, as in Clojure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class EdnError(ValueError):
@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     r"""|(?P<tag>\#[A-Za-z][^\s,"\[\](){};]*)|(?P<atom>[^\s,"\[\](){};]+)""",
     re.DOTALL,
 )
+_STRING_ENDS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"|;[^\n]*)*', re.DOTALL)  # no text is left open
 _CLOSING = {"[": "]", "(": ")", "{": "}", "#{": "}"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f"}
 _INTEGER = re.compile(r"[+-]?\d+N?")
@@ -46,6 +47,61 @@ def read_all(text: str) -> Iterator[object]:
     for kind, token in tokens:
         if kind != "tag":
             yield _value(kind, token, tokens)
+
+
+class LineError(EdnError):
+    """Of `read_lines`: `line` is where it stopped, counted from 1."""
+
+    def __init__(self, reason: str, line: int) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def read_lines(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
+    """(line of its beginning, value) for each value of a text, which is read line by line. A vector or list
+    around everything is not a value: its items are. Raises LineError."""
+    source = _Source(lines)
+    tokens = source.tokens()
+    around: str | None = None
+    begun = False
+    for kind, token in tokens:
+        line = source.line
+        try:
+            if kind == "close" and around is not None and token == _CLOSING[around]:
+                around = None
+            elif token in ("[", "(") and not begun:
+                around = token
+            elif kind != "tag":
+                yield line, _value(kind, token, tokens)
+        except EdnError as error:
+            raise error if isinstance(error, LineError) else LineError(str(error), line) from error
+        begun = begun or kind != "tag"
+    if around is not None:
+        raise LineError(f"{around!r} is never closed", source.line)
+
+
+class _Source:
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = lines
+        self.line = 0
+
+    def tokens(self) -> Iterator[tuple[str, str]]:
+        open_string = ""  # a text that goes on on the next line
+        for number, line in enumerate(self._lines, start=1):
+            self.line = number
+            text = open_string + line
+            if (text.count('"') % 2 or '\\"' in text) and _STRING_ENDS.fullmatch(text) is None:
+                open_string = text
+                continue
+            open_string = ""
+            try:
+                yield from _tokens(text)
+            except LineError:
+                raise
+            except EdnError as error:
+                raise LineError(str(error), number) from error
+        if open_string:
+            raise LineError("a text is never closed", self.line)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:

@@ -4,12 +4,18 @@ elements."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from porcupine.history import Operation
 from porcupine.model import Model, Rejected
 
 Elements = frozenset[Hashable]
+
+
+def _is_on_element(call: Any) -> bool:
+    return isinstance(call, tuple) and len(call) == 2
 
 
 class Set(Model[Elements]):
@@ -38,6 +44,33 @@ class Set(Model[Elements]):
                     return state
                 return Rejected("the set holds other elements", state, operation.response)
         raise ValueError(f"not an operation of a set: {operation.call!r}")
+
+    def describe(self, operation: Operation) -> str:
+        if operation.is_ok and isinstance(operation.response, frozenset):
+            seen = operation.response
+            shown = (
+                f"{len(seen)} elements" if len(seen) > 8 else "{" + ", ".join(sorted(map(repr, seen))) + "}"
+            )
+            return f"read() -> {shown}"
+        return super().describe(operation)
+
+    def without(
+        self, operations: Sequence[Operation], chunk: Collection[Operation]
+    ) -> Sequence[tuple[Operation, Operation]]:
+        """An element goes with all that was done to it, and from the answers of reads. Elements do not touch
+        each other, so what stays is as linearizable as the whole was. A read goes alone."""
+        gone = {operation.call[1] for operation in chunk if _is_on_element(operation.call)}
+        reads = {id(operation) for operation in chunk if operation.call == ("read",)}
+        staying = []
+        for operation in operations:
+            call = operation.call
+            if id(operation) in reads or (_is_on_element(call) and call[1] in gone):
+                continue
+            seen, given = operation.response, operation
+            if call == ("read",) and isinstance(seen, frozenset) and seen & gone:
+                given = replace(operation, response=seen - gone)
+            staying.append((operation, given))
+        return staying
 
     def is_read(self, operation: Operation) -> bool:
         match operation.call:

@@ -76,7 +76,7 @@ class Etcd(Model[State]):
     def step(self, state: State, operation: Operation) -> State | Rejected:
         call: Call = call_of(operation)
         if operation.is_unknown:
-            return self._unknown(state, call)
+            return self.if_it_happened(state, call)
         answer: Answer = answer_of(operation)
         revision = shown_revision(call, answer)
         if revision is not None:
@@ -93,7 +93,8 @@ class Etcd(Model[State]):
             return following
         return Rejected(found.reason, value_words(found.expected), value_words(found.got))
 
-    def _unknown(self, state: State, call: Call) -> State | Rejected:
+    def if_it_happened(self, state: State, call: Call) -> State | Rejected:
+        """What a call of unknown outcome leaves behind, if it took effect here."""
         if isinstance(call, Grant):
             if call.id == 0:
                 return state  # nobody knows its id, so nobody uses it

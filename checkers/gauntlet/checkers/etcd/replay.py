@@ -66,7 +66,9 @@ def _complete(operations: Sequence[Operation], order: Sequence[Operation]) -> Fl
     if not placed.issuperset(answered):
         missing = next(each for each in operations if each.outcome is ok and id(each) not in placed)
         return Flaw(-1, missing, "an operation is not placed")
-    if len(placed) > len(answered) and not placed.issubset(id(operation) for operation in operations if operation.outcome is not failed):
+    if len(placed) > len(answered) and not placed.issubset(
+        id(operation) for operation in operations if operation.outcome is not failed
+    ):
         return Flaw(-1, None, "an operation is placed that should not be")
     return None
 

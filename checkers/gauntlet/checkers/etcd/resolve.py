@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
-from gauntlet.checkers.etcd.calls import Compact, Expire, Grant, Refused, Revoke
+from gauntlet.checkers.etcd.calls import Compact, Expire, Grant, GrantAnswer, Refused, Revoke
 from gauntlet.checkers.etcd.gaps import Evidence
 from gauntlet.checkers.etcd.model import Etcd, unordered
 from gauntlet.checkers.etcd.store import State
@@ -28,7 +28,9 @@ from gauntlet.checkers.etcd.witness import NEVER, used_leases
 from porcupine.history import Operation
 from porcupine.model import Rejected
 
-TRIES: Final = 20_000
+TRIES: Final = 20_000  # times it goes back
+STEPS: Final = 200_000  # of the model, in all; looked at when going back
+STEPS_EACH: Final = 10  # and for each operation
 _SILENT: Final = (Grant, Revoke, Expire, Compact)
 
 
@@ -109,7 +111,9 @@ class Resolver:
         stack: list[tuple[int, Iterator[_Move]]] = []
         best = Resolved(False, [], not self._silent())
         tries = 0
+        left = STEPS + STEPS_EACH * len(self.items)
         while here.item < len(self.items) or here.waiting:
+            left -= 1
             single, moves = self._moves(here)
             move = single
             if move is None:
@@ -122,7 +126,7 @@ class Resolver:
                         best.stuck, best.rejection = self._stuck(here)
             while move is None:
                 tries += 1
-                if not stack or tries > TRIES:
+                if not stack or tries > TRIES or left < 0:
                     best.exhausted = best.exhausted and not stack
                     best.tries = tries
                     return best
@@ -235,6 +239,9 @@ class Resolver:
                 if not isinstance(following, Rejected) and self._allows(following, target):
                     yield _Move(operation, self._without(here, number, following))
         leases = used_leases(target.call)
+        if isinstance(target.call, Grant):  # it needs the lease to be gone, or to be there to be refused
+            answer = target.response
+            leases = [answer.id if isinstance(answer, GrantAnswer) else target.call.id]
         for number in self._available(here):
             call = self.unknown[number].call
             if isinstance(call, Compact) or (isinstance(call, (Grant, Revoke, Expire)) and call.id in leases):

@@ -171,7 +171,7 @@ class Values(Model[State]):
 
     def _one(self, state: State, operation: Operation, call: Any) -> State | Rejected:
         if operation.is_unknown:
-            following = self._steps._unknown(state, call)
+            following = self._steps.if_it_happened(state, call)
             return following if isinstance(following, Rejected) else _flat(following)
         answer: Any = operation.response
         if isinstance(call, c.Grant) and isinstance(answer, c.GrantAnswer):
