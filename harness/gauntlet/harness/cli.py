@@ -31,10 +31,11 @@ from gauntlet.harness.tools.cache import ToolError
 from gauntlet.harness.toxiproxy import ToxiproxyError
 from gauntlet.harness.versions import gauntlet_version
 from gauntlet.workloads.registry import WORKLOADS, UnknownWorkload
+from porcupine.kernel import KernelError, choose
 from rich.console import Console
 
 HARNESS_FAILED = 3
-EXPECTED = (PlanError, UnknownWorkload, RunDirectoryError, ToolError, ToxiproxyError)
+EXPECTED = (PlanError, UnknownWorkload, RunDirectoryError, ToolError, ToxiproxyError, KernelError)
 # typer carries click inside or beside it, according to its version; this is click's UsageError either way.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
@@ -51,7 +52,7 @@ def root(
 ) -> None:
     """Runs etcd, or what claims to be etcd, through load and faults, and judges every answer it gave."""
     if version:
-        typer.echo(f"gauntlet {gauntlet_version()}")
+        typer.echo(f"gauntlet {gauntlet_version()} (checker kernel: {choose().name})")
         raise typer.Exit(0)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

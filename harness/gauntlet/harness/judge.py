@@ -25,6 +25,7 @@ from gauntlet.harness.versions import gauntlet_version
 from gauntlet.workloads.base import Settings
 from gauntlet.workloads.registry import make
 from porcupine.history import HistoryError
+from porcupine.kernel import choose
 from porcupine.search import Verdict
 
 CHECK_SECONDS = 120.0  # for each checker of the history
@@ -38,6 +39,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
         workload = make(plan.workload, Settings(plan.seed, plan.clients, plan.keys, plan.prefix))
     except ValueError as error:
         raise RunDirectoryError(f"{directory.plan_file}: {error}") from error
+    kernel = choose().name
     begin = time.monotonic()
     checks = _check_history(directory, workload.checks)
     members = directory.read_members()
@@ -59,7 +61,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
         "state": stored.get("state"),
         "command": plan.command(),
         "run_dir": str(directory.path),
-        "versions": {**stored.get("versions", {}), "judge": gauntlet_version()},
+        "versions": {**stored.get("versions", {}), "judge": gauntlet_version(), "kernel": kernel},
         "judged_in_seconds": round(time.monotonic() - begin, 3),
     }
     directory.write_results(results)

@@ -50,7 +50,15 @@ def test_a_good_run_is_valid(write_run: WriteRun, operation: Operation) -> None:
     results = judge(run)
     assert (results["verdict"], results["exit_code"]) == ("valid", 0)
     assert set(checks_of(results).values()) == {"valid"}
-    assert set(checks_of(results)) == {"linearizable", "revisions", "stats", "faults", "members", "hashes"}
+    assert set(checks_of(results)) == {
+        "linearizable",
+        "revisions",
+        "etcd",
+        "stats",
+        "faults",
+        "members",
+        "hashes",
+    }
     assert results["explanation"] is None
     assert results["command"].startswith("gauntlet run ")
     assert run.read_results() == results

@@ -55,7 +55,7 @@ class Seen:
 
 class Register:
     name = "register"
-    checks: tuple[str, ...] = ("linearizable", "revisions")
+    checks: tuple[str, ...] = ("linearizable", "revisions", "etcd")
 
     def __init__(self, settings: Settings) -> None:
         self._keys = [f"{settings.prefix}/register/{number}" for number in range(settings.keys)]

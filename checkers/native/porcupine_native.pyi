@@ -1,0 +1,53 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__version__: str
+
+class Columns:
+    def __new__(cls, operations: list[Any]) -> Columns: ...
+    def __len__(self) -> int: ...
+
+class Judged:
+    @property
+    def verdict(self) -> str: ...
+    def __len__(self) -> int: ...
+    def part(self, index: int) -> tuple[Any, str, list[Any], list[Any]]: ...
+    def stats(self, index: int) -> tuple[int, int, int, int, int, int]: ...
+    def stuck(self, index: int) -> tuple[list[tuple[Any, list[Any]]], Any, str, list[Any], list[Any]]: ...
+
+Switches = tuple[bool, bool, bool, bool, bool]
+
+def check(
+    columns: Columns,
+    model: str,
+    *,
+    initial: Any = None,
+    learn: bool = True,
+    reductions: Switches = (True, True, True, True, True),
+    configurations: int | None = None,
+    memory: int | None = None,
+    clock: Callable[[], float] | None = None,
+    deadline: float = 0.0,
+    threads: int = 1,
+) -> Judged: ...
+def search(
+    rows: Sequence[tuple[int, int, bool, bool, int, bool, int | None, int | None, int, int]],
+    kinds: int,
+    step: Callable[[int, int], int | tuple[int, ...]],
+    token: Callable[[int], int] | None,
+    *,
+    contradiction: int | None = None,
+    reductions: Switches = (True, True, True, True, True),
+    configurations: int | None = None,
+    memory: int | None = None,
+    clock: Callable[[], float] | None = None,
+    deadline: float = 0.0,
+) -> tuple[
+    str,
+    list[int],
+    int | None,
+    list[tuple[int, list[int]]],
+    str,
+    list[int],
+    tuple[int, int, int, int, int, int],
+]: ...

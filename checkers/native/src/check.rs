@@ -1,0 +1,238 @@
+//! `check`: every partition of a history, in threads, and the answer in Python's words.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PyList, PyTuple};
+
+use crate::budget::Meter;
+use crate::columns::Columns;
+use crate::layout::Reductions;
+use crate::models::{Answer, Local, ModelName, Refusal, Task, View};
+use crate::search::Verdict;
+
+/// Below this many operations a thread costs more than it saves.
+const WORTH_A_THREAD: usize = 400;
+const SIGNALS_EVERY: Duration = Duration::from_millis(50);
+
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid => "invalid",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+/// What was found, partition by partition.
+#[pyclass(frozen, module = "porcupine_native")]
+pub struct Judged {
+    columns: Py<Columns>,
+    answers: Vec<Answer>,
+}
+
+#[pymethods]
+impl Judged {
+    /// "valid", "invalid" or "unknown": invalid outranks unknown outranks valid.
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        let is = |verdict| self.answers.iter().any(|answer| answer.verdict == verdict);
+        match () {
+            () if is(Verdict::Invalid) => "invalid",
+            () if is(Verdict::Unknown) => "unknown",
+            () => "valid",
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// (key, verdict, operations, order) of a partition.
+    fn part<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let columns = self.columns.get();
+        let answer = &self.answers[index];
+        let key = answer.key.map_or_else(|| py.None(), |key| columns.objects[key as usize].clone_ref(py));
+        let operations = match answer.key {
+            None => columns.operations.bind(py).clone(),
+            Some(_) => self.operations(py, &answer.operations)?,
+        };
+        let order = self.operations(py, &answer.order)?;
+        (key, word(answer.verdict), operations, order).into_pyobject(py)
+    }
+
+    /// (configurations, steps, peak configurations, width, operations, bytes) of a partition.
+    fn stats(&self, index: usize) -> (u64, u64, usize, usize, usize, usize) {
+        let answer = &self.answers[index];
+        (answer.configurations, answer.steps, answer.peak, answer.width, answer.searched, answer.bytes)
+    }
+
+    /// (dead ends, frontier, reason, contradiction, crowded): why a partition is not valid.
+    fn stuck<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let columns = self.columns.get();
+        let answer = &self.answers[index];
+        let dead_ends = PyList::empty(py);
+        for (state, pending) in &answer.dead_ends {
+            dead_ends.append((self.state(py, state)?, self.operations(py, pending)?))?;
+        }
+        let frontier = match answer.frontier {
+            Some(operation) => Some(columns.operations.bind(py).get_item(operation as usize)?),
+            None => None,
+        };
+        let contradiction = self.operations(py, &answer.contradiction)?;
+        let crowded = self.operations(py, &answer.crowded)?;
+        (dead_ends, frontier, answer.reason.as_str(), contradiction, crowded).into_pyobject(py)
+    }
+}
+
+impl Judged {
+    fn operations<'py>(&self, py: Python<'py>, numbers: &[u32]) -> PyResult<Bound<'py, PyList>> {
+        let operations = self.columns.get().operations.bind(py);
+        let picked: PyResult<Vec<_>> = numbers.iter().map(|&number| operations.get_item(number as usize)).collect();
+        PyList::new(py, picked?)
+    }
+
+    /// A state as the Python model of that name has it, but for two things that the caller puts right: the
+    /// entries of a map are in no order, and a value that no operation read or named is an ellipsis.
+    fn state<'py>(&self, py: Python<'py>, state: &View) -> PyResult<Bound<'py, PyAny>> {
+        let columns = self.columns.get();
+        let object = |number: &u32| match columns.objects.get(*number as usize) {
+            Some(object) => object.bind(py).clone(),
+            None => py.Ellipsis().into_bound(py),
+        };
+        let client = |holder: &Option<u32>| -> PyResult<Bound<'py, PyTuple>> {
+            let Some(number) = holder else { return Ok(PyTuple::empty(py)) };
+            let at = columns.client.iter().position(|client| client == number).unwrap_or(0);
+            let operation = columns.operations.bind(py).get_item(at)?;
+            PyTuple::new(py, [operation.getattr("client")?])
+        };
+        Ok(match state {
+            View::Value(number) => object(number),
+            View::Text(text) => text.into_pyobject(py)?.into_any(),
+            View::Unseen => py.Ellipsis().into_bound(py),
+            View::Entries(entries) => {
+                let mut pairs = Vec::with_capacity(entries.len());
+                for (key, text) in entries {
+                    let text = match text {
+                        Some(text) => text.into_pyobject(py)?.into_any(),
+                        None => py.Ellipsis().into_bound(py),
+                    };
+                    pairs.push((object(key), text).into_pyobject(py)?);
+                }
+                PyTuple::new(py, pairs)?.into_any()
+            }
+            View::Number(number) => number.into_pyobject(py)?.into_any(),
+            View::Elements(elements) => {
+                let elements: Vec<_> = elements.iter().map(object).collect();
+                PyFrozenSet::new(py, elements)?.into_any()
+            }
+            View::Line(elements) => {
+                let elements: Vec<_> = elements.iter().map(object).collect();
+                PyTuple::new(py, elements)?.into_any()
+            }
+            View::Holder(holder) => client(holder)?.into_any(),
+            View::Fenced(holder, greatest, unseen) => {
+                (client(holder)?, greatest, unseen).into_pyobject(py)?.into_any()
+            }
+        })
+    }
+}
+
+/// Judge a history with a built-in model, in `threads` threads (0: one for each processor).
+///
+/// `learn` is what `Model.partition` and `Model.for_part` do: one partition for each key of a `kv`, and what
+/// was read tells where it was written. `clock` is asked now and then whether it has reached `deadline`.
+/// Raises NotImplementedError where the history is left to Python's kernel: calls that are none of the
+/// model's, more than 4096 operations at one time.
+#[pyfunction]
+#[pyo3(signature = (columns, model, *, initial=None, learn=true, reductions=(true, true, true, true, true),
+    configurations=None, memory=None, clock=None, deadline=0.0, threads=1))]
+#[allow(clippy::too_many_arguments)] // they are Python's keywords
+pub fn check(
+    py: Python<'_>,
+    columns: Py<Columns>,
+    model: &str,
+    initial: Option<Bound<'_, PyAny>>,
+    learn: bool,
+    reductions: (bool, bool, bool, bool, bool),
+    configurations: Option<u64>,
+    memory: Option<usize>,
+    clock: Option<Py<PyAny>>,
+    deadline: f64,
+    threads: usize,
+) -> PyResult<Judged> {
+    let Some(model) = ModelName::of(model) else {
+        return Err(PyValueError::new_err(format!("no native model is called {model:?}")));
+    };
+    let all = columns.get();
+    let initial = initial.map_or(Ok(crate::columns::NIL), |value| all.find(&value))?;
+    let meter = Meter::new(configurations, memory, clock.map(|clock| (clock, deadline)));
+    let reductions = Reductions::from(reductions);
+    let task = Task { columns: all, model, initial, learn, reductions, meter: &meter };
+    let answers = py.detach(|| run(&task, threads));
+    if let Some(error) = meter.take_error() {
+        return Err(error);
+    }
+    match answers {
+        Ok(answers) => Ok(Judged { columns, answers }),
+        Err(Refusal::Unsupported) => Err(PyNotImplementedError::new_err("left to the Python kernel")),
+        Err(Refusal::Certificate(reason)) => Err(PyAssertionError::new_err(reason)),
+    }
+}
+
+fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
+    let parts = task.partitions()?;
+    let useful = parts.len().min(task.columns.calls.len() / WORTH_A_THREAD);
+    let threads = match threads {
+        0 if useful > 1 => std::thread::available_parallelism().map_or(1, usize::from).min(useful),
+        threads => threads.min(useful),
+    };
+    if threads <= 1 {
+        let mut local = Local::new(task.columns);
+        return parts.into_iter().map(|(key, operations)| task.run(key, operations, &mut local)).collect();
+    }
+    let count = parts.len();
+    let work: Vec<Mutex<Option<(Option<u32>, Vec<u32>)>>> =
+        parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut local = Local::new(task.columns);
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            let Some(slot) = work.get(index) else { return done };
+            if let Some((key, operations)) = slot.lock().ok().and_then(|mut slot| slot.take()) {
+                done.push((index, task.run(key, operations, &mut local)));
+            }
+        }
+    };
+    let mut answers: Vec<Option<Result<Answer, Refusal>>> = (0..count).map(|_| None).collect();
+    std::thread::scope(|scope| {
+        let main = std::thread::current();
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                let main = main.clone();
+                scope.spawn(move || {
+                    let done = worker();
+                    main.unpark();
+                    done
+                })
+            })
+            .collect();
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            std::thread::park_timeout(SIGNALS_EVERY);
+            if let Err(error) = Python::attach(|py| py.check_signals()) {
+                task.meter.fail(error);
+            }
+        }
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => done.into_iter().for_each(|(index, answer)| answers[index] = Some(answer)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    answers.into_iter().flatten().collect()
+}

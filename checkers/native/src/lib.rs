@@ -1,0 +1,31 @@
+//! The native kernel of `porcupine`: the same search as its Python one, with the GIL released.
+//!
+//! - `Columns` reads a history once; `check` judges it with a built-in model, its partitions in threads.
+//! - `search` takes a problem that Python laid out, and asks Python's model once per state and kind.
+
+mod budget;
+mod check;
+mod columns;
+mod contradiction;
+mod foreign;
+mod intervals;
+mod layout;
+mod machines;
+mod models;
+mod search;
+mod seen;
+mod step;
+mod tokens;
+mod verify;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn porcupine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<columns::Columns>()?;
+    module.add_class::<check::Judged>()?;
+    module.add_function(wrap_pyfunction!(check::check, module)?)?;
+    module.add_function(wrap_pyfunction!(foreign::search, module)?)?;
+    Ok(())
+}
