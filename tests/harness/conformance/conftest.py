@@ -68,7 +68,7 @@ class AlteredArena(Arena):
                 relay = Relay(address, self._alter)
                 self._relays[address] = (relay, await relay.start())
             addresses[name] = self._relays[address][1]
-        return Place(addresses, place.version)
+        return Place(addresses, place.version, pages=place.addresses)
 
     async def close(self) -> None:
         for relay, _ in self._relays.values():

@@ -85,6 +85,7 @@ def test_a_comparison_of_equals_is_a_pass(stage: Any) -> None:
 
 def test_random_steps_find_a_planted_difference_and_make_it_short(stage: Any) -> None:
     duel = Duel((stage.arena(), stage.arena(forget_prev_kv)), stage.runner)
+    duel.shrink_seconds = 5.0  # the rest is left to polishing, whose steps are counted
     found = fight(duel, 4000, 1)
     assert not found.same
     assert found.difference is not None

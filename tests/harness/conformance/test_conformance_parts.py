@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from gauntlet.api.errors import COMPACTED, EMPTY_KEY
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import mvccpb
 from gauntlet.harness.conformance import cases
-from gauntlet.harness.conformance.case import AREAS, REGISTRY, Case, Registry, case, parse_version
+from gauntlet.harness.conformance.case import (
+    AREAS,
+    REGISTRY,
+    Case,
+    Registry,
+    case,
+    parse_version,
+    show_version,
+)
 from gauntlet.harness.conformance.expect import Mismatch, expect, expect_error
 from gauntlet.harness.conformance.http1 import HttpAnswer
 from gauntlet.harness.conformance.known import KNOWN, known
@@ -80,9 +89,10 @@ def test_known_bugs_belong_to_cases_and_name_an_issue() -> None:
     names = {item.name for item in REGISTRY.all()}
     for entry in KNOWN:
         assert entry.case in names
-        assert "/issues/" in entry.where
-    assert known(KNOWN[0].case, KNOWN[0].first) is KNOWN[0]
-    assert known(KNOWN[0].case, KNOWN[0].until) is None
+        assert entry.where.startswith("https://github.com/etcd-io/etcd/")
+        for first, until in entry.spans:
+            assert known(entry.case, first) is entry
+            assert known(entry.case, until) is None
 
 
 # ---- expectations ----
@@ -227,3 +237,14 @@ def test_pasted_case_compiles() -> None:
     text = case_source("difference_1", steps, [("one", "A{}"), ("other", "B{}")])
     compile(text, "pasted", "exec")
     assert "pb.RangeRequest(key=b'a', revision=t.base + 2), via=\"/1\")" in text
+
+
+def test_the_document_shows_the_known_bugs() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in document.splitlines() if line.count("](https://") == 1]
+    shown = {row[0].removeprefix("| "): row[1] for row in rows if len(row) == 4}
+    assert shown == {
+        entry.case: ", ".join(f"{a[0]}.{a[1]} before {show_version(b)}" for a, b in entry.spans)
+        for entry in KNOWN
+    }
+    assert f"{len(REGISTRY.all())} named cases" in document

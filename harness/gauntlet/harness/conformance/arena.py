@@ -5,7 +5,8 @@ Rules:
    cannot be made clean, it is thrown away.
 2. A cluster whose member died, or that does not answer a read after a case, is thrown away too, so one case
    cannot spoil the next.
-3. `endpoints:` targets are somebody's: only cases with plain needs run there.
+3. The leases of a case are revoked after it: one that expires later would change the revision under another.
+4. `endpoints:` targets are somebody's: only cases with plain needs run there.
 Requests go past the client links: conformance wants no network between.
 """
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from gauntlet.api.errors import RpcError
+from gauntlet.api.errors import LEASE_NOT_FOUND, RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.conformance.case import Needs, Version, parse_version
@@ -24,6 +26,7 @@ from gauntlet.harness.conformance.talk import Place
 from gauntlet.harness.targets import Target, TargetOptions, create_target
 from gauntlet.harness.targets.base import TargetError
 
+_THERE = 10.0  # seconds that somebody's cluster is given to answer: it runs already or it does not
 ROOT, PASSWORD = "root", "root-password"
 
 
@@ -81,6 +84,8 @@ class Arena:
         self._count += 1
         folder = self._directory / f"cluster-{self._count}"
         options = TargetOptions(folder, nodes=needs.nodes, toxiproxy=self._toxiproxy, flags=needs.flags)
+        if not self.ours:
+            options = replace(options, start_timeout=_THERE)
         target = create_target(self.spec, options)
         try:
             await target.start()
@@ -100,12 +105,23 @@ class Arena:
         try:
             if needs.group == "auth":
                 await clean_auth(client)
+            await revoke_all(client)
             await client.get(b"\0")
         except RpcError:
             return False
         finally:
             await client.close()
         return True
+
+
+async def revoke_all(client: EtcdClient) -> None:
+    """No lease is left, and no key that had one."""
+    for lease in (await client.leases()).leases:
+        try:
+            await client.lease_revoke(lease.ID)
+        except RpcError as error:
+            if error != LEASE_NOT_FOUND:  # it expired meanwhile
+                raise
 
 
 async def clean_auth(client: EtcdClient) -> None:

@@ -8,6 +8,8 @@ What is replaced, and by what:
   where locks and elections write them in hexadecimal
 - member ids where they are data: `member#1` ... in the order of their appearance; addresses: `ADDRESS`
 - the time that is left of a lease: `granted` while it is within 2 s of what was granted
+- the keys of a lease, which etcd lists in no order: sorted
+- hashes of keys, unless `shows_hashes` says that both clusters stand at the same revision
 - JSON: numbers in strings are numbers; fields with their zero value are left out (3.6 writes them, 3.7 not)
 """
 
@@ -51,12 +53,15 @@ class Normaliser:
         self.prefix = prefix
         self._leases: dict[int, str] = {}
         self._members: dict[int, str] = {}
+        self.shows_hashes = False
+        self.auth_base = 0  # auth revisions above it count from it
         self.known_leases: set[int] = set()  # those the case granted, by its own id or the server's
 
     def lease_named(self, lease: int) -> None:
         """The server chose this id."""
         if lease and lease not in self._leases:
             self._leases[lease] = f"lease#{len(self._leases) + 1}"
+            self.shows_hashes = False  # the id is in what is hashed
         self.known_leases.add(lease)
 
     def outcome(self, value: object) -> str:
@@ -86,6 +91,8 @@ class Normaliser:
     def _items(self, kind: str, field: FieldDescriptor, values: list[Any]) -> list[str]:
         if kind == "LeaseLeasesResponse" and field.name == "leases":
             values = sorted((v for v in values if v.ID in self.known_leases), key=lambda v: self._lease(v.ID))
+        if kind == "LeaseTimeToLiveResponse":
+            values = sorted(values)
         if field.name == "members":  # stands in the order of the ids, which are chance
             values = sorted(values, key=lambda member: (member.name, member.isLearner))
         return [self._value(kind, field, value, None) for value in values]
@@ -103,6 +110,10 @@ class Normaliser:
         return self._number(kind, name, value)
 
     def _number(self, kind: str, name: str, value: Any) -> str:
+        if name == "hash" and kind == "HashKVResponse" and self.shows_hashes:
+            return str(value)
+        if name == "authRevision" and self.auth_base:
+            return f"auth+{value - self.auth_base}"
         if name in _VOLATILE:
             return "*"
         if kind == "ResponseHeader" and name == "member_id":
@@ -144,6 +155,8 @@ class Normaliser:
     def http(self, answer: HttpAnswer) -> str:
         kind = answer.headers.get("content-type", "")
         body = self._text(answer.text)
+        if body.startswith(("[+]", "[-]")):  # health checks, which etcd lists in no order
+            body = "\n".join(sorted(body.splitlines()))
         if "json" in kind:
             try:
                 body = json.dumps(self._json(answer.json()), sort_keys=True)
@@ -155,9 +168,13 @@ class Normaliser:
         if isinstance(value, dict):
             if "peerURLs" in value and "ID" in value:
                 value = {**value, "ID": self._member(int(value["ID"]))}
+            if "grantedTTL" in value:
+                value = self._json_time_to_live(value)
             found = {key: self._json(item, key) for key, item in value.items()}
             return {key: item for key, item in found.items() if item not in (0, "", False, None, [], {})}
         if isinstance(value, list):
+            if name == "members":
+                value = sorted(value, key=lambda item: (item.get("name", ""), item.get("isLearner", False)))
             if name == "leases":
                 value = [item for item in value if int(item["ID"]) in self.known_leases]
             return [self._json(item, name) for item in value]
@@ -168,7 +185,13 @@ class Normaliser:
         if name in _VOLATILE or name in _MEMBERS or name == "version":
             return "*" if value else value
         if isinstance(value, int) and not isinstance(value, bool):
+            if name == "authRevision":
+                return value - self.auth_base
             if name in _REVISIONS:
                 return self.revision(value)
             return self._lease(value) if name in ("lease", "ID") and value in self._leases else value
         return value
+
+    def _json_time_to_live(self, value: dict[str, Any]) -> dict[str, Any]:
+        left = self._left(int(value.get("TTL", 0)), int(value["grantedTTL"]))
+        return {**value, "TTL": left, "keys": sorted(value.get("keys") or [])}

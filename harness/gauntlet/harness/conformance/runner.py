@@ -148,7 +148,7 @@ def compare(case: Case, one: Result, other: Result, names: Sequence[str]) -> Res
     for result in (one, other):
         if result.status in (Status.NOT_OFFERED, Status.NOT_POSSIBLE):
             return Result(case, result.status, result.detail, seconds)
-    if case.compared:
+    if case.compared and (one.status is other.status or (one.record and other.record)):
         for number, (left, right) in enumerate(zip_longest(one.record, other.record), 1):
             text = difference(left, right, names)
             if text:

@@ -32,6 +32,26 @@ for _path, _method in services.items():
     _PATHS.setdefault(_method.request, _path)
 
 
+_RACE = "Internal error from Core"
+
+
+async def open_stream(
+    client: EtcdClient, path: str, *requests: Message, timeout: float | None = None
+) -> Stream[Message, Message]:
+    """A stream with its first requests sent.
+
+    grpcio forgets how a call ended when the end comes while it still writes (grpc/grpc#36066). Such a call
+    was refused before it did anything, so it is made again.
+    """
+    for _ in range(9):
+        try:
+            return await client.stream(path, *requests, timeout=timeout)
+        except RpcError as error:
+            if error.message != _RACE:
+                raise
+    return await client.stream(path, *requests, timeout=timeout)
+
+
 def path_of(request: Message) -> str:
     """The method that takes this request; where several do, the unary one that came first."""
     return _PATHS[type(request)]
@@ -54,6 +74,7 @@ class Place:
     addresses: Mapping[str, str]
     version: Version
     metadata: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    pages: Mapping[str, str] = field(default_factory=dict)  # where HTTP/1.1 is served, if elsewhere
 
 
 class Talk:
@@ -75,6 +96,11 @@ class Talk:
         """HOST:PORT of the member that the connection leads to."""
         member = via.split("/")[0] or next(iter(self.place.addresses))
         return self.place.addresses[member]
+
+    def page_address(self, via: str = "") -> str:
+        """HOST:PORT of the member's HTTP/1.1."""
+        member = via.split("/")[0] or next(iter(self.place.addresses))
+        return self.place.pages.get(member, self.place.addresses[member])
 
     def client(self, via: str = "") -> EtcdClient:
         if via not in self._clients:
@@ -199,7 +225,7 @@ class Talk:
 
     async def open(self, path: str, *requests: Message, via: str = "") -> Channel:
         """A stream of any kind; it is closed after the case."""
-        stream = await self.client(via).stream(path, *requests)
+        stream = await open_stream(self.client(via), path, *requests)
         channel = Channel(self, stream, path, via)
         for request in requests:
             self.record.append(Exchange(via, path, self.names.message(request), "sent"))
@@ -232,14 +258,14 @@ class Talk:
         headers: Mapping[str, str] | None = None,
         via: str = "",
     ) -> HttpAnswer:
-        answer = await http1.request(self.address(via), method, path, body, headers)
+        answer = await http1.request(self.page_address(via), method, path, body, headers)
         shown = self.names.http(answer) if path != "/metrics" else str(answer.status)
         self.record.append(Exchange(via, f"{method} {path}", "", shown))
         return answer
 
     async def http_stream(self, path: str, body: bytes, via: str = "") -> HttpCall:
         """POST whose answer comes by and by; the caller closes it."""
-        return await HttpCall.send(self.address(via), "POST", path, body)
+        return await HttpCall.send(self.page_address(via), "POST", path, body)
 
     # ---- the end ----
 
@@ -341,6 +367,17 @@ class Watcher:
         watcher, event = self._events.pop(0)
         self.channel._note("", f"watcher {watcher}: {self.channel.talk.names.message(event)}")
         return watcher, event
+
+    async def events_by_watcher(self, count: int) -> dict[int, list[Any]]:
+        """So many events of several watchers, which the server serves in any order."""
+        mark = len(self.channel.talk.record)
+        found: dict[int, list[Any]] = {}
+        for _ in range(count):
+            watcher, event = await self.event_of()
+            found.setdefault(watcher, []).append(event)
+        record = self.channel.talk.record
+        record[mark:] = sorted(record[mark:], key=lambda exchange: exchange.answer)
+        return found
 
     async def events(self, count: int) -> list[Any]:
         return [await self.event() for _ in range(count)]

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gauntlet.harness.conformance.random.steps import NOW, AnyStep, KeepAlive, Login, SetUpRoot, Step, Watch
+from gauntlet.harness.conformance.random.gateway import body_of, gateway_path
+from gauntlet.harness.conformance.random.steps import (
+    EXPIRING,
+    NOW,
+    AnyStep,
+    Blocking,
+    Expire,
+    Gateway,
+    Http,
+    KeepAlive,
+    Leader,
+    Login,
+    Observe,
+    SetUpRoot,
+    Step,
+    Watch,
+)
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-_MODULES = {"etcdserverpb": "pb", "authpb": "authpb", "v3lockpb": "v3lockpb", "v3electionpb": "v3electionpb"}
+_MODULES = {"etcdserverpb": "pb", "health": "grpc_health_v1"}
 
 
 def source(message: Message) -> str:
     """Python that makes the message; revisions counted from NOW become sums with t.base."""
     kind = message.DESCRIPTOR
-    package, _, name = kind.full_name.partition(".")
+    package, name = kind.full_name.rsplit(".", 2)[-2:]
     fields = [f"{field.name}={_value(field, value)}" for field, value in message.ListFields()]
     return f"{_MODULES.get(package, package)}.{name}({', '.join(fields)})"
 
@@ -63,8 +79,32 @@ def lines(step: AnyStep) -> list[str]:
             f'k = await t.open("/etcdserverpb.Lease/LeaseKeepAlive", {requests})',
             *["await k.receive()" for _ in step.leases],
         ]
-    assert isinstance(step, SetUpRoot)
-    return ["await enable(t)"]
+    if isinstance(step, SetUpRoot):
+        return ["await enable(t)"]
+    return _rarer_lines(step)
+
+
+def _rarer_lines(step: Gateway | Http | Blocking | Leader | Observe | Expire) -> list[str]:
+    match step:
+        case Gateway():
+            path, body = gateway_path(step.request), body_of(step.request)
+            return [f'await t.http("POST", "{path}", {body!r})  # with the token of /{step.connection}']
+        case Http():
+            return [f'await t.http("{step.method}", "{step.path}", {step.body!r})']
+        case Blocking():
+            call = f't.outcome({source(step.request)}, via="/{step.connection}")'
+            return [
+                f"waiting = asyncio.create_task({call})  # answered, or its key is there, before the next"
+            ]
+        case Leader():
+            kind = "ResignRequest(" if step.value is None else f"ProclaimRequest(value={step.value!r}, "
+            return [f'await t.outcome(v3electionpb.{kind}leader=won), via="/{step.connection}")']
+        case Observe():
+            request = f"v3electionpb.LeaderRequest(name={step.name!r})"
+            return [f'await (await t.open("/v3electionpb.Election/Observe", {request})).receive()']
+    granted = f"await t.outcome(pb.LeaseGrantRequest(ID={EXPIRING}, TTL=1))"
+    puts = [f"await t.outcome(pb.PutRequest(key={key!r}, lease={EXPIRING}))" for key in step.keys]
+    return [granted, *puts, "# wait until it has expired"]
 
 
 def case_source(title: str, steps: Sequence[AnyStep], answers: Sequence[tuple[str, str]]) -> str:
