@@ -72,6 +72,7 @@ def load(path: str, format: str, model: str) -> tuple[str, History]:
         with open(path, "rb") as file:
             found = detect(decoded(file))
         if found is None:
+            _refuse_empty(path)
             raise HistoryError(f"this is none of the known formats: {', '.join(FORMATS)}")
         format = found
     elif format not in FORMATS:
@@ -81,6 +82,12 @@ def load(path: str, format: str, model: str) -> tuple[str, History]:
     if not history:
         raise HistoryError("there is no operation in it")
     return format, history
+
+
+def _refuse_empty(path: str) -> None:
+    with open(path, "rb") as file:
+        if not any(line.strip() for line in file):
+            raise HistoryError("the file is empty")
 
 
 def model_for(name: str, history: Sequence[Any]) -> Model[Any]:
@@ -162,10 +169,11 @@ def in_words(result: Result, about: dict[str, Any]) -> list[str]:
     if explanation is not None:
         said += ["", f"{explanation.label}: {explanation.text}"]
         own = result.failed[0].model
-        small = explanation.shrunk or explanation.operations
-        if len(small) <= 20:
+        said += ["", "the operations:"]
+        said += [f"  #{each.id}  {describe_fully(each, own)}" for each in explanation.operations]
+        if 1 < len(explanation.shrunk) <= 20:
             said += ["", "a smaller history that still fails:"]
-            said += [f"  #{operation.id}  {describe_fully(operation, own)}" for operation in small]
+            said += [f"  #{each.id}  {describe_fully(each, own)}" for each in explanation.shrunk]
         for each in explanation.expectations[:5]:
             said.append(f"  {each.description}: {each.reason}; expected {each.expected}, got {each.got}")
     if result.verdict is Verdict.UNKNOWN:

@@ -7,12 +7,13 @@ that is valid, ``"contradiction"`` for one that is not. Then, for
 - a contradiction: ``{"part": KEY, "operation": id, "as": AS}``, the operations that contradict each other. AS
   is "recorded"; "unknown" for one whose end came after the end of the contradiction; "weaker" for the
   operation that `LastWriter.weaker` gives for it, and ``{"response": ...}`` for an answer without what was
-  left out. Then ``{"part": KEY, "explained": n, "stuck": id}``: how many operations of the part were placed, and
-  which one then could not be.
+  left out. Then ``{"part": KEY, "explained": n, "stuck": id}``: how many operations of the part were placed,
+  and which one then could not be.
 
-`recheck` shares nothing with the search that found it, if only orders are few enough to try them all: an order is
-replayed by `porcupine.verify`, a contradiction by `porcupine.exhaustive`, or else by the search in Python
-without its reductions.
+`recheck` judges a file without the search that made it: an order is replayed by `porcupine.verify`; of a
+contradiction all orders are tried by `porcupine.exhaustive`, and where they are too many the search in Python
+goes without its reductions. That leaving the other operations out invents no failure rests on the rules of
+`porcupine.shrink`.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _shown(key: Hashable) -> str:
 
 
 def recheck(text: Iterable[str], history: History, model: Model[Any]) -> tuple[Verdict, str]:
-    """(the verdict it proves, how). CertificateError for a certificate that proves nothing about this history,
+    """(the verdict it proves, how). CertificateError for one that proves nothing about this history,
     HistoryError for a broken line."""
     records = read_records(text)
     _, head = next(records, (0, {}))

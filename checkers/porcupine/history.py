@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+_OK, _UNKNOWN = Outcome.OK, Outcome.UNKNOWN  # a member costs more to look up through its class
 _NO_TAGS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -49,11 +50,11 @@ class Operation:
 
     @property
     def is_ok(self) -> bool:
-        return self.outcome is Outcome.OK
+        return self.outcome is _OK
 
     @property
     def is_unknown(self) -> bool:
-        return self.outcome is Outcome.UNKNOWN
+        return self.outcome is _UNKNOWN
 
 
 class HistoryError(ValueError):

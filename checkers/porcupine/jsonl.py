@@ -6,13 +6,15 @@ Every line is one operation in this envelope; fields that are not named here tra
      "call": ["write", 5], "response": null}
 
 Other tools put their call in other fields; they pass a `decode` that turns a record into call and response.
-Lists become tuples and objects sorted tuples of pairs, since calls and responses must be hashable.
+A field that is null is left out of the tags. Lists become tuples and objects sorted tuples of pairs, since
+calls and responses must be hashable.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from sys import intern
 from typing import Any
 
 from porcupine.history import HistoryError, Operation, Outcome
@@ -80,7 +82,11 @@ def _operation(record: Record, decode: Decode) -> Operation:
     if not _is_integer(number):
         raise ValueError(f"id is {number!r}, not an integer")
     call, response = decode(record)
-    tags = {key: value for key, value in record.items() if key not in ENVELOPE}
+    tags = {
+        intern(key): intern(value) if type(value) is str else value
+        for key, value in record.items()
+        if key not in ENVELOPE and value is not None
+    }
     return Operation(
         frozen(record["client"]), call, called, returned, _OUTCOMES[outcome], response, number, tags
     )

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from porcupine.history import History, Operation
+from porcupine.interned import Interned
 from porcupine.intervals import plain
 from porcupine.model import ANYTHING, NOTHING, LastWriter, Model
 from porcupine.models import (
@@ -36,7 +37,7 @@ from porcupine.models import (
     Set,
 )
 from porcupine.models.kv import UNSEEN
-from porcupine.problem import Interned, Reductions
+from porcupine.problem import Reductions
 from porcupine.search import Budget, Clock, DeadEnd, Outcome, Stats, Verdict
 from porcupine.search import search as search_in_python
 from porcupine.tighten import tighten

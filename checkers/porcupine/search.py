@@ -15,10 +15,7 @@ interned integer, and `used` is the mask of unknown operations that were assumed
    used.
 4. Branch on the enabled operations, the one whose interval ends first first; of interchangeable ones only
 that.
-5. Then on unknown operations, and only where using one makes a difference *now*: where some operation that
-   may come next is accepted only after it, or leads somewhere else than without it, or than before it. Take a
-   shortest order with its unknown operations as late as possible: an unknown operation that the next one
-   ignores could be left out or moved behind it.
+5. Then on unknown operations, and only where using one makes a difference *now* (`porcupine.pool`).
 
 When nothing is left to try, no order exists. The furthest frontier that was reached is the stuck point.
 
@@ -30,96 +27,42 @@ the operations between two cuts and not with the history. Where finishing takes 
 configurations that are remembered, the search goes on with the states that it has and keeps the rest for
 later.
 
-*Short histories* are first tried as recorded, for `QUICK` configurations: most need less than the preparation
-by `porcupine.tighten` costs.
+*Short histories* are first tried as recorded (`porcupine.quick`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from porcupine import quick as as_recorded
 from porcupine.history import Operation
+from porcupine.interned import REJECTED
 from porcupine.intervals import NEVER
-from porcupine.model import NOTHING, Model
-from porcupine.problem import REJECTED, PoolGroup, Problem, Reductions
+from porcupine.model import Model
+from porcupine.outcome import (
+    BYTES_PER_CONFIGURATION,
+    STUCK_KEPT,
+    Budget,
+    Clock,
+    DeadEnd,
+    Outcome,
+    Stats,
+    Verdict,
+)
+from porcupine.problem import Problem, Reductions
 from porcupine.tokens import Tokens
 
-Clock = Callable[[], float]
+__all__ = ["Budget", "Clock", "DeadEnd", "Outcome", "Stats", "Verdict", "search"]
 
-STUCK_KEPT = 8
 CHECK_EVERY = 512
-BYTES_PER_CONFIGURATION = 320  # also per state; against tracemalloc the sum was 0.7 to 1.3 of what was held
-QUICK = 256  # configurations
-QUICK_OPERATIONS = 400
 STAY = 1 << 62  # the number of a branch that places nothing
 
 
-class Verdict(StrEnum):
-    VALID = "valid"
-    INVALID = "invalid"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Where to give up and answer unknown. `seconds` needs a clock; None means no bound."""
-
-    configurations: int | None = None
-    seconds: float | None = None
-    memory_bytes: int | None = 2 << 30
-
-
-@dataclass(slots=True)
-class Stats:
-    """What the search cost. `configurations` were visited, `steps` are calls of the model's step."""
-
-    configurations: int = 0
-    steps: int = 0
-    peak_configurations: int = 0
-    width: int = 0
-    operations: int = 0
-    peak_bytes: int = 0
-    """An estimate of what the search held at once, without the history itself."""
-
-    def add(self, other: Stats) -> None:
-        self.configurations += other.configurations
-        self.steps += other.steps
-        self.peak_configurations = max(self.peak_configurations, other.peak_configurations)
-        self.width = max(self.width, other.width)
-        self.operations += other.operations
-        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
-
-
-@dataclass(slots=True)
-class DeadEnd:
-    """A configuration at the furthest frontier: the state, and the operations that could have come next."""
-
-    state: Any
-    pending: tuple[Operation, ...]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the search found. `order` is a whole order (valid) or the longest prefix that was reached."""
-
-    verdict: Verdict
-    order: list[Operation]
-    stats: Stats
-    dead_ends: list[DeadEnd] = field(default_factory=list)
-    frontier: Operation | None = None
-    """The operation that could not be placed before it returned."""
-    reason: str = ""
-    contradiction: tuple[Operation, ...] = ()
-    crowded: tuple[Operation, ...] = ()
-    """Of a search that gave up: the operations that were concurrent where most configurations lay."""
-
-
 Order = tuple[int, "Order"] | None
-"""What was placed last, and what before it. Numbers of required operations, -1-j for optional[j]."""
+"""What was placed last, and what before it. Numbers of required operations, -1-j for pool.operations[j]."""
 
 
 @dataclass(slots=True)
@@ -152,15 +95,14 @@ def search(
     if budget.seconds is not None and clock is None:
         raise ValueError("a budget of seconds needs a clock, for example time.monotonic")
     spent = 0
-    if quick and reductions.tighten and len(operations) <= QUICK_OPERATIONS:
-        few = QUICK if budget.configurations is None else min(QUICK, budget.configurations)
-        problem = Problem(operations, model, reductions, tightened=False)
-        found = _Search(problem, replace(budget, configurations=few, seconds=None), None).run()
-        spent = found.stats.configurations
+    if quick and reductions.as_recorded and len(operations) <= as_recorded.OPERATIONS:
+        most = as_recorded.CONFIGURATIONS
+        found = as_recorded.quick(operations, model, min(most, budget.configurations or most))
         if found.verdict is not Verdict.UNKNOWN:
             return found
-    if spent and budget.configurations is not None:
-        budget = replace(budget, configurations=max(1, budget.configurations - spent))
+        spent = found.stats.configurations
+        if budget.configurations is not None:
+            budget = replace(budget, configurations=max(1, budget.configurations - spent))
     found = _Search(Problem(operations, model, reductions), budget, clock).run()
     found.stats.configurations += spent
     return found
@@ -197,7 +139,7 @@ class _Search:
 
     def run(self) -> Outcome:
         problem, stack, seen, count = self.problem, self.stack, self.seen, self.count
-        pooled, blocked = bool(problem.groups), problem.blocked
+        pooled, blocked = bool(problem.pool.groups), problem.blocked
         frontier = mask = state = used = 0
         order: Order = None
         visited = 0
@@ -339,65 +281,11 @@ class _Search:
         return True
 
     def _pool_branches(self, frontier: int, mask: int, state: int, used: int) -> list[tuple[int, int]]:
-        problem, interned = self.problem, self.interned
-        branches: list[tuple[int, int]] = []
-        ranks: list[tuple[int, bool, int]] = []
+        problem = self.problem
         if self.tokens is not None and self.tokens.still_needed(state, frontier, mask) >= 0:
-            return branches
-        end = problem.high[frontier]
-        for number in problem.groups_at(state):
-            group = problem.groups[number]
-            if group.calls[0] > end:
-                break
-            member = ((used >> group.shift) & ((1 << len(group.members)) - 1)).bit_length()
-            if member == len(group.members) or group.calls[member] > end:
-                continue
-            step = interned.step(state, group.kind)
-            if step in (REJECTED, state):
-                continue
-            for following in (step,) if isinstance(step, int) else step:
-                rank = (
-                    self._matters(frontier, mask, state, group, following) if problem.reductions.pool else 1
-                )
-                if rank:
-                    ranks.append((rank, group.needs is NOTHING, len(branches)))
-                    branches.append((-1 - number, following))
-        if len(branches) > 1:
-            ranks.sort()
-            branches = [branches[position] for _, _, position in ranks]
-        return branches
-
-    def _matters(self, frontier: int, mask: int, state: int, group: PoolGroup, after: int) -> int:
-        """Rule 5: is there an operation that may come next and that tells `state` from `after`?
-
-        1 for a required operation, 2 only for another of unknown outcome, 0 for none. The first are tried
-        first, and of those the operations that can be used in fewer places.
-        """
-        problem, interned = self.problem, self.interned
-        for _, bit, kind, _ in problem.layer(frontier):
-            if mask & bit:
-                continue
-            with_it = interned.step(after, kind)
-            if with_it == REJECTED:
-                continue
-            without = interned.step(state, kind)
-            if with_it == without:
-                continue
-            if not isinstance(without, int) or without == REJECTED:
-                return 1
-            if interned.step(without, group.kind) != with_it:
-                return 1
-        end = problem.high[frontier]
-        for number in problem.groups_at(after):
-            other = problem.groups[number]
-            if other.calls[0] > end:
-                break
-            if other.needs is NOTHING:
-                continue
-            with_it = interned.step(after, other.kind)
-            if with_it != REJECTED and with_it != interned.step(state, other.kind):
-                return 2
-        return 0
+            return []
+        pending = [kind for _, bit, kind, _ in problem.layer(frontier) if not mask & bit]
+        return problem.pool.branches(state, used, pending, problem.high[frontier])
 
     def _next(self) -> tuple[int, int, int, int, Order] | None:
         """The next untried branch, deepest first; None when all have been tried."""
@@ -431,11 +319,8 @@ class _Search:
                 mask |= problem.bit[index]
                 order = (index, order)
             else:
-                group = problem.groups[-1 - index]
-                size = len(group.members)
-                member = ((used >> group.shift) & ((1 << size) - 1)).bit_length()
-                used |= 1 << (group.shift + member)
-                order = (-1 - group.members[member], order)
+                member, used = problem.pool.use(index, used)
+                order = (-1 - member, order)
             if top.next == len(top.branches) and not top.pool_pending:
                 stack.pop()
                 if not stack and not self.stop and self.best <= top.frontier:
@@ -467,8 +352,8 @@ class _Search:
 
     def _bytes(self, remembered: int) -> int:
         problem = self.problem
-        used = sum(len(group.members) for group in problem.groups)
-        configurations = remembered * (BYTES_PER_CONFIGURATION + problem.width // 8 + used // 8)
+        wide = (problem.width + len(problem.pool.operations)) // 8
+        configurations = remembered * (BYTES_PER_CONFIGURATION + wide)
         return configurations + len(self.interned.states) * BYTES_PER_CONFIGURATION
 
     def _exhausted(self, visited: int) -> str:
@@ -498,7 +383,7 @@ class _Search:
         return crowd + tuple(optional), words + f", the first {problem.model.describe(crowd[0])}"
 
     def _placed(self, order: Order) -> list[Operation]:
-        required, optional = self.problem.required, self.problem.optional
+        required, optional = self.problem.required, self.problem.pool.operations
         placed = []
         while order is not None:
             number, order = order
@@ -514,7 +399,7 @@ class _Search:
             self.interned.steps,
             peak,
             max(map(len, problem.layers), default=0),
-            self.count + len(problem.optional),
+            self.count + len(problem.pool.operations),
             self._bytes(peak),
         )
         if verdict is Verdict.VALID:

@@ -49,7 +49,7 @@ class Tokens:
         """None where the rules cannot help: another kind of model, or not asked for."""
         if (
             not problem.reductions.tokens
-            or not problem.tightened
+            or not problem.reductions.tighten
             or not isinstance(problem.model, LastWriter)
         ):
             return None
@@ -70,8 +70,8 @@ class Tokens:
         for index, token in enumerate(self.writes):
             if token is not NOTHING:
                 self._writers.setdefault(token, []).append(index)
-        self._pooled = {model.writes(operation) for operation in problem.optional}
-        self._needed = {model.reads(operation) for operation in problem.optional}
+        self._pooled = {model.writes(operation) for operation in problem.pool.operations}
+        self._needed = {model.reads(operation) for operation in problem.pool.operations}
         # Rule 2: when each write has certainly been overwritten, and which vague operations are left by then.
         self._vague = self._readers.get(ANYTHING, [])
         low, high = self._low, self._high = problem.low, problem.high

@@ -14,6 +14,7 @@ from typing import Any
 from gauntlet.checkers.records import Run, is_serializable
 from gauntlet.checkers.register import Revisions, Values, parts_of
 from gauntlet.checkers.verdict import CheckResult
+from porcupine.certificate import summary as summary_of
 from porcupine.checking import Result, check, worst
 from porcupine.explain import Explanation
 from porcupine.history import Operation
@@ -43,7 +44,12 @@ def check_linearizable(run: Run) -> CheckResult:
     by_value = _run(operations, Values(), run, witnesses, bound)
     verdict = worst((by_revision.verdict, by_value.verdict))
     failing = next((each for each in (by_revision, by_value) if each.verdict is Verdict.INVALID), None)
-    details = {"by_revision": _details(by_revision), "by_value": _details(by_value)}
+    proving = failing or (by_revision if by_revision.verdict is verdict else by_value)
+    details = {
+        "by_revision": _details(by_revision),
+        "by_value": _details(by_value),
+        "certificate": summary_of(proving),
+    }
     explanation = None
     if failing is not None and failing.explanation is not None:
         explanation = explained(failing.explanation)

@@ -76,7 +76,7 @@ class Report:
 class _Words(Model[None]):
     def describe(self, operation: Operation) -> str:
         call = operation.call
-        if isinstance(call, tuple) and len(call) == 3:
+        if isinstance(call, tuple) and len(call) == 3 and isinstance(call[2], tuple | None):
             op, key, arguments = call
             said = ", ".join(_short(pair[1]) for pair in arguments or ())
             told = dict(operation.response) if isinstance(operation.response, tuple) else {}
@@ -87,7 +87,7 @@ class _Words(Model[None]):
         return super().describe(operation)
 
 
-_WORDS = _Words()
+WORDS = _Words()
 
 
 def _short(value: object) -> str:
@@ -99,7 +99,7 @@ def _short(value: object) -> str:
 
 
 def say(operation: Operation) -> str:
-    return describe_fully(operation, _WORDS)
+    return describe_fully(operation, WORDS)
 
 
 def objects(

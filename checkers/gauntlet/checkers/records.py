@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porcupine.history import History, HistoryError, Operation
@@ -46,6 +47,7 @@ def decode(record: Record) -> tuple[Hashable, Hashable]:
     """From a line to (call, answer). ValueError or KeyError says what is wrong with it."""
     op, key = record["op"], record.get("key")
     args = record.get("args") or {}
+    key = intern(key) if type(key) is str else key
     if not isinstance(op, str):
         raise ValueError(f"op is {op!r}, not a string")
     if not isinstance(args, Mapping):

@@ -15,6 +15,7 @@ from gauntlet.checkers.records import Run
 from gauntlet.checkers.revisions import check_revisions
 from gauntlet.checkers.sets import check_sets
 from gauntlet.checkers.stats import check_stats
+from gauntlet.checkers.story import tell
 from gauntlet.checkers.txn import check_transactions
 from gauntlet.checkers.verdict import CheckResult, overall
 from gauntlet.checkers.watch import check_watch
@@ -48,5 +49,28 @@ def by_name(name: str) -> Checker:
 def judge(run: Run, names: Iterable[str]) -> tuple[Verdict, list[CheckResult]]:
     """Run the named checks, and always `stats`: it knows whether the run proves anything."""
     wanted = dict.fromkeys((*names, "stats"))
-    results = [by_name(name)(run) for name in wanted]
+    results = [_judged(name, run) for name in wanted]
     return overall(results), results
+
+
+def _judged(name: str, run: Run) -> CheckResult:
+    """With the time it took, what stands behind its verdict, and an explanation that explains itself."""
+    begun = run.clock() if run.clock is not None else 0.0
+    result = by_name(name)(run)
+    if run.clock is not None:
+        result.details["seconds"] = round(run.clock() - begun, 3)
+    if result.explanation is not None:
+        tell(result.explanation, run)
+    if "certificate" not in result.details and name != "stats":
+        result.details["certificate"] = _without_order(result)
+    return result
+
+
+def _without_order(result: CheckResult) -> dict[str, str]:
+    """Of checks that hold a history against rules: they know of no order, and need none to refute."""
+    if result.verdict is Verdict.VALID:
+        return {"kind": "rules", "text": "every rule of this check held; it gives no order"}
+    if result.verdict is Verdict.UNKNOWN or result.explanation is None:
+        return {"kind": "none", "text": "none"}
+    count = len(result.explanation.get("operations") or result.explanation.get("records") or ())
+    return {"kind": "rule", "text": f"a broken rule, shown by the {count} records that are named"}

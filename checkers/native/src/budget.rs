@@ -47,6 +47,15 @@ impl Meter {
         self.stopped.store(true, Relaxed);
     }
 
+    /// The verdict is known: all threads end.
+    pub fn halt(&self) {
+        self.stopped.store(true, Relaxed);
+    }
+
+    pub fn halted(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
     pub fn take_error(&self) -> Option<PyErr> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

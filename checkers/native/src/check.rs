@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
@@ -13,9 +13,10 @@ use crate::columns::Columns;
 use crate::layout::Reductions;
 use crate::models::{Answer, Local, ModelName, Refusal, Task, View};
 use crate::search::Verdict;
+use crate::verify::verify;
 
-/// Below this many operations a thread costs more than it saves.
-const WORTH_A_THREAD: usize = 400;
+/// What is judged within this time is not worth the threads, which take turns with everything else that runs.
+const ALONE_FOR: Duration = Duration::from_millis(3);
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
 pub fn word(verdict: Verdict) -> &'static str {
@@ -140,15 +141,16 @@ impl Judged {
     }
 }
 
-/// Judge a history with a built-in model, in `threads` threads (0: one for each processor).
+/// Judge a history with a built-in model, in `threads` threads (0: one for each processor, once it takes long).
 ///
 /// `learn` is what `Model.partition` and `Model.for_part` do: one partition for each key of a `kv`, and what
-/// was read tells where it was written. `clock` is asked now and then whether it has reached `deadline`.
+/// was read tells where it was written. With `hasty` only the verdict counts: a contradiction ends a
+/// partition before any search, an invalid partition ends all others, and those not reached are left out. `clock` is asked now and then whether it has reached `deadline`.
 /// Raises NotImplementedError where the history is left to Python's kernel: calls that are none of the
 /// model's, more than 4096 operations at one time.
 #[pyfunction]
 #[pyo3(signature = (columns, model, *, initial=None, learn=true, reductions=(true, true, true, true, true),
-    configurations=None, memory=None, clock=None, deadline=0.0, threads=1))]
+    configurations=None, memory=None, clock=None, deadline=0.0, threads=1, hasty=false))]
 #[allow(clippy::too_many_arguments)] // they are Python's keywords
 pub fn check(
     py: Python<'_>,
@@ -162,6 +164,7 @@ pub fn check(
     clock: Option<Py<PyAny>>,
     deadline: f64,
     threads: usize,
+    hasty: bool,
 ) -> PyResult<Judged> {
     let Some(model) = ModelName::of(model) else {
         return Err(PyValueError::new_err(format!("no native model is called {model:?}")));
@@ -170,7 +173,7 @@ pub fn check(
     let initial = initial.map_or(Ok(crate::columns::NIL), |value| all.find(&value))?;
     let meter = Meter::new(configurations, memory, clock.map(|clock| (clock, deadline)));
     let reductions = Reductions::from(reductions);
-    let task = Task { columns: all, model, initial, learn, reductions, meter: &meter };
+    let task = Task { columns: all, model, initial, learn, reductions, meter: &meter, hasty };
     let answers = py.detach(|| run(&task, threads));
     if let Some(error) = meter.take_error() {
         return Err(error);
@@ -182,17 +185,56 @@ pub fn check(
     }
 }
 
-fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
-    let parts = task.partitions()?;
-    let useful = parts.len().min(task.columns.calls.len() / WORTH_A_THREAD);
-    let threads = match threads {
-        0 if useful > 1 => std::thread::available_parallelism().map_or(1, usize::from).min(useful),
-        threads => threads.min(useful),
+/// Why an order, given by positions in the history, proves nothing; None when it does. It is what `check` asks
+/// before it calls a partition valid.
+#[pyfunction]
+#[pyo3(signature = (columns, model, order, *, initial=None))]
+pub fn certify(
+    py: Python<'_>,
+    columns: Py<Columns>,
+    model: &str,
+    order: Vec<u32>,
+    initial: Option<Bound<'_, PyAny>>,
+) -> PyResult<Option<String>> {
+    let Some(model) = ModelName::of(model) else {
+        return Err(PyValueError::new_err(format!("no native model is called {model:?}")));
     };
-    if threads <= 1 {
-        let mut local = Local::new(task.columns);
-        return parts.into_iter().map(|(key, operations)| task.run(key, operations, &mut local)).collect();
+    let all = columns.get();
+    let initial = initial.map_or(Ok(crate::columns::NIL), |value| all.find(&value))?;
+    let every: Vec<u32> = (0..all.calls.len() as u32).collect();
+    if order.iter().any(|&at| at as usize >= every.len()) {
+        return Err(PyValueError::new_err("a position that is none of the history's"));
     }
+    Ok(py.detach(|| verify(all, model, initial, &every, &order).err()))
+}
+
+fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
+    let mut parts = task.partitions()?.into_iter();
+    let mut answers = Vec::with_capacity(parts.len());
+    let mut local = Local::new(task.columns);
+    let begun = Instant::now();
+    while threads < 2 {
+        if threads == 0 && parts.len() > 1 && begun.elapsed() > ALONE_FOR {
+            break;
+        }
+        let Some((key, operations)) = parts.next() else { return Ok(answers) };
+        let answer = task.run(key, operations, &mut local)?;
+        let ends = task.hasty && answer.verdict == Verdict::Invalid;
+        answers.push(answer);
+        if ends {
+            return Ok(answers);
+        }
+    }
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    answers.extend(together(task, parts.collect(), threads)?);
+    Ok(answers)
+}
+
+/// The partitions in threads, which take the next one as soon as they are free.
+fn together(task: &Task, parts: Vec<(Option<u32>, Vec<u32>)>, threads: usize) -> Result<Vec<Answer>, Refusal> {
     let count = parts.len();
     let work: Vec<Mutex<Option<(Option<u32>, Vec<u32>)>>> =
         parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
@@ -204,14 +246,22 @@ fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
             let index = next.fetch_add(1, Relaxed);
             let Some(slot) = work.get(index) else { return done };
             if let Some((key, operations)) = slot.lock().ok().and_then(|mut slot| slot.take()) {
-                done.push((index, task.run(key, operations, &mut local)));
+                let answer = task.run(key, operations, &mut local);
+                let ends = task.hasty && answer.as_ref().is_ok_and(|answer| answer.verdict == Verdict::Invalid);
+                done.push((index, answer));
+                if ends {
+                    task.meter.halt();
+                }
+                if task.meter.halted() {
+                    return done;
+                }
             }
         }
     };
     let mut answers: Vec<Option<Result<Answer, Refusal>>> = (0..count).map(|_| None).collect();
     std::thread::scope(|scope| {
         let main = std::thread::current();
-        let workers: Vec<_> = (0..threads)
+        let workers: Vec<_> = (0..threads.min(count))
             .map(|_| {
                 let main = main.clone();
                 scope.spawn(move || {

@@ -45,10 +45,14 @@ impl Intervals {
         Intervals { low: calls, high: returns, required, dropped, contradiction: Vec::new() }
     }
 
-    pub fn tighten(&mut self, tokens: Option<&Tokens>, places: Option<&[Option<i64>]>) {
+    /// `hasty`: a contradiction is enough.
+    pub fn tighten(&mut self, tokens: Option<&Tokens>, places: Option<&[Option<i64>]>, hasty: bool) {
         if let Some(tokens) = tokens {
             let groups = Groups::new(tokens, self);
             self.contradiction = contradiction::find(places, Some(&groups), self);
+            if hasty && !self.contradiction.is_empty() {
+                return;
+            }
             for _ in 0..ROUNDS {
                 let members = groups.narrow_members(self);
                 let others = groups.keep_others_out(self);
@@ -69,7 +73,7 @@ impl Intervals {
         let pick = |column: &[bool]| -> Vec<bool> { positions.iter().map(|&at| column[at]).collect() };
         let times = |column: &[i64]| -> Vec<i64> { positions.iter().map(|&at| column[at]).collect() };
         let mut some = Intervals::plain(times(&self.low), times(&self.high), pick(&self.required));
-        some.tighten(Some(tokens), None);
+        some.tighten(Some(tokens), None, false);
         let last = |core: &[u32], low: &[i64]| core.last().map_or(NEVER, |&at| low[at as usize]);
         let core: Vec<u32> = some.contradiction.iter().map(|&at| positions[at as usize] as u32).collect();
         if last(&core, &self.low) < last(&self.contradiction, &self.low) {

@@ -5,9 +5,8 @@
 //! frontier's ends. Operations that share a layer have different bits, so what is placed beyond the frontier
 //! is a mask as wide as the greatest concurrency. Operations of unknown outcome wait in a pool of groups.
 
-use std::collections::HashMap;
-
 use crate::intervals::{Intervals, Tokens, ANYTHING, NOTHING};
+use crate::search::Quick;
 
 #[derive(Clone, Copy)]
 pub struct Reductions {
@@ -66,7 +65,7 @@ pub struct Layout {
     pub groups: Vec<Group>,
     pub pool_bits: usize,
     pub always: Vec<u32>,
-    pub needing: HashMap<u32, Vec<u32>>,
+    pub needing: Quick<u32, Vec<u32>>,
     /// By position, where the rules of `tokens` are asked for.
     pub tokens: Option<Tokens>,
 }
@@ -99,7 +98,7 @@ impl Layout {
             groups: Vec::new(),
             pool_bits: 0,
             always: Vec::new(),
-            needing: HashMap::new(),
+            needing: Quick::default(),
             tokens: None,
             position,
             low: starts,
@@ -181,7 +180,7 @@ impl Layout {
             return;
         }
         optional.sort_unstable();
-        let mut by_kind: HashMap<u32, usize> = HashMap::new();
+        let mut by_kind: Quick<u32, usize> = Quick::default();
         for (call, position) in optional {
             let kind = facts.kind[position as usize];
             let known = by_kind.get(&kind).copied().filter(|_| reductions.pool);

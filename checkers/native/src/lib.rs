@@ -1,12 +1,14 @@
 //! The native kernel of `porcupine`: the same search as its Python one, with the GIL released.
 //!
 //! - `Columns` reads a history once; `check` judges it with a built-in model, its partitions in threads.
+//! - `EtcdColumns` reads a history of plain etcd operations, and proves the order that its revisions suggest.
 //! - `search` takes a problem that Python laid out, and asks Python's model once per state and kind.
 
 mod budget;
 mod check;
 mod columns;
 mod contradiction;
+mod etcd;
 mod foreign;
 mod intervals;
 mod layout;
@@ -25,7 +27,9 @@ fn porcupine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<columns::Columns>()?;
     module.add_class::<check::Judged>()?;
+    module.add_class::<etcd::EtcdColumns>()?;
     module.add_function(wrap_pyfunction!(check::check, module)?)?;
+    module.add_function(wrap_pyfunction!(check::certify, module)?)?;
     module.add_function(wrap_pyfunction!(foreign::search, module)?)?;
     Ok(())
 }

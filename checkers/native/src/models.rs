@@ -91,6 +91,8 @@ pub struct Task<'a> {
     pub learn: bool,
     pub reductions: Reductions,
     pub meter: &'a Meter,
+    /// Only the verdict counts: what is known before a search is not searched for how far an order gets.
+    pub hasty: bool,
 }
 
 /// Kinds of operations, numbered for one partition at a time.
@@ -272,7 +274,10 @@ impl Part<'_> {
     ) -> Result<Answer, Refusal> {
         let mut intervals = self.intervals();
         if self.task.reductions.tighten {
-            intervals.tighten(Some(&tokens), None);
+            intervals.tighten(Some(&tokens), None, self.task.hasty);
+        }
+        if self.task.hasty && !intervals.contradiction.is_empty() {
+            return Ok(self.contradicted(intervals.contradiction));
         }
         let quiet = tokens.writes.iter().map(|&token| token == NOTHING).collect();
         let facts = Facts { kind, kinds, quiet, place: None, hint: None, tokens: Some(tokens) };
@@ -397,7 +402,7 @@ impl Part<'_> {
     ) -> Result<Answer, Refusal> {
         let mut intervals = self.intervals();
         if let (true, Some(place)) = (self.task.reductions.tighten, &place) {
-            intervals.tighten(None, Some(place));
+            intervals.tighten(None, Some(place), self.task.hasty);
         }
         let quiet = kind.iter().map(|&kind| quiet(&kinds[kind as usize])).collect();
         let hint = place.clone();
@@ -406,6 +411,27 @@ impl Part<'_> {
         let mut stepper = Interned::new(machine);
         let found = self.search(&layout, &mut stepper as &mut dyn Stepper)?;
         self.answer(&intervals, &layout, found, |state| view(&stepper.machine, &stepper.states[state as usize]))
+    }
+
+    /// Invalid, without a search.
+    fn contradicted(self, core: Vec<u32>) -> Answer {
+        Answer {
+            key: self.key,
+            verdict: Verdict::Invalid,
+            order: Vec::new(),
+            dead_ends: Vec::new(),
+            frontier: None,
+            contradiction: core.into_iter().map(|position| self.candidates[position as usize]).collect(),
+            reason: String::new(),
+            crowded: Vec::new(),
+            configurations: 0,
+            steps: 0,
+            peak: 0,
+            width: 0,
+            searched: self.candidates.len(),
+            bytes: 0,
+            operations: self.all,
+        }
     }
 
     fn search<S: Stepper + ?Sized>(&self, layout: &Layout, stepper: &mut S) -> Result<Found, Refusal> {

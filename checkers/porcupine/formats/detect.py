@@ -53,8 +53,8 @@ def _is_operation(line: str) -> bool:
 
 
 def read(lines: Iterable[str], format: str, model: str) -> History:
-    """The history of the lines for a model of `porcupine.models`. HistoryError names a broken line; ValueError
-    for a model that the format has no words for."""
+    """The history of the lines for a model of `porcupine.models`. HistoryError names a broken line;
+    ValueError for a model that the format has no words for."""
     if format == JSONL:
         return History(read_operations(lines))
     if model not in jepsen.VOCABULARIES:

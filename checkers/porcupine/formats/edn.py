@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
 
 
 class EdnError(ValueError):
@@ -27,6 +29,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _STRING_ENDS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"|;[^\n]*)*', re.DOTALL)  # no text is left open
+_FLAT = re.compile(r'\s*(?:#[\w.]+\s*)?\{(?:[^{}\[\]()"#;\\]|"[^"\\\n]*")*\}\s*')
+_ITEM = re.compile(r'"[^"]*"|(?!#)[^\s,"{}]+(?![\w.]*\{)')
 _CLOSING = {"[": "]", "(": ")", "{": "}", "#{": "}"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f"}
 _INTEGER = re.compile(r"[+-]?\d+N?")
@@ -85,10 +89,17 @@ class _Source:
         self._lines = lines
         self.line = 0
 
-    def tokens(self) -> Iterator[tuple[str, str]]:
+    def tokens(self) -> Iterator[tuple[str, Any]]:
+        """As `_tokens`; a line that is one map of simple values comes as that map, of the kind "value"."""
         open_string = ""  # a text that goes on on the next line
         for number, line in enumerate(self._lines, start=1):
-            self.line = number
+            if not open_string:
+                self.line = number
+            if not open_string and _FLAT.fullmatch(line):
+                flat = _flat(line, number)
+                if flat is not None:
+                    yield "value", flat
+                    continue
             text = open_string + line
             if (text.count('"') % 2 or '\\"' in text) and _STRING_ENDS.fullmatch(text) is None:
                 open_string = text
@@ -115,7 +126,25 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             yield match.lastgroup, match.group()
 
 
-def _value(kind: str, token: str, tokens: Iterator[tuple[str, str]]) -> object:
+def _flat(line: str, number: int) -> dict[object, object] | None:
+    items = _ITEM.findall(line)
+    if len(items) % 2:
+        return None
+    try:
+        return dict(zip(map(_simple, items[::2]), map(_simple, items[1::2]), strict=True))
+    except EdnError as error:
+        raise LineError(str(error), number) from error
+
+
+def _simple(item: str) -> object:
+    if item.isdecimal():
+        return int(item)
+    return item[1:-1] if item[0] == '"' else _word(item)
+
+
+def _value(kind: str, token: Any, tokens: Iterator[tuple[str, Any]]) -> object:
+    if kind == "value":
+        return token
     if kind == "string":
         return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), token[1:-1], flags=re.DOTALL)
     if kind == "atom":
@@ -142,6 +171,11 @@ def _collection(opening: str, items: list[object]) -> object:
         return frozenset(items) if opening == "#{" else tuple(items)
     except TypeError as error:
         raise EdnError("a map stands where only simple values can") from error
+
+
+@lru_cache(maxsize=4096)
+def _word(token: str) -> object:
+    return _atom(token)
 
 
 def _atom(token: str) -> object:

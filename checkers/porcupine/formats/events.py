@@ -1,9 +1,9 @@
 """From a list of events (invoke, ok, fail, info by process) to operations: what Jepsen and its relatives
 record.
 
-There are no clock times in many of these logs; the position of an event is its time, which is exactly the order
-that was recorded: the number of its line, or its place where lines hold several events. A process whose operation ended in ``info`` is never used again; an operation that never ended
-is of unknown outcome as well.
+There are no clock times in many of these logs; the position of an event is its time, which is exactly the
+order that was recorded: the number of its line, or its place where lines hold several events. A process whose
+operation ended in ``info`` is never used again; an operation that never ended is of unknown outcome as well.
 """
 
 from __future__ import annotations

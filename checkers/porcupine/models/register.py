@@ -22,13 +22,13 @@ class Register(LastWriter[Hashable]):
 
     def step(self, state: Hashable, operation: Operation) -> Hashable | Rejected:
         match operation.call:
+            case ("read",):
+                if operation.response == state or operation.is_unknown:
+                    return state
+                return Rejected("the register holds another value", state, operation.response)
             case ("write", value):
                 written: Hashable = value
                 return written
-            case ("read",):
-                if operation.is_unknown or operation.response == state:
-                    return state
-                return Rejected("the register holds another value", state, operation.response)
         raise ValueError(f"not an operation of a register: {operation.call!r}")
 
     def initial_token(self) -> Hashable:

@@ -14,8 +14,9 @@ from porcupine.model import Model, Rejected
 Elements = frozenset[Hashable]
 
 
-def _is_on_element(call: Any) -> bool:
-    return isinstance(call, tuple) and len(call) == 2
+def _element(call: Any) -> Hashable:
+    """None for a read of all."""
+    return call[1] if len(call) == 2 else None
 
 
 class Set(Model[Elements]):
@@ -59,12 +60,12 @@ class Set(Model[Elements]):
     ) -> Sequence[tuple[Operation, Operation]]:
         """An element goes with all that was done to it, and from the answers of reads. Elements do not touch
         each other, so what stays is as linearizable as the whole was. A read goes alone."""
-        gone = {operation.call[1] for operation in chunk if _is_on_element(operation.call)}
+        gone = {_element(operation.call) for operation in chunk} - {None}
         reads = {id(operation) for operation in chunk if operation.call == ("read",)}
         staying = []
         for operation in operations:
-            call = operation.call
-            if id(operation) in reads or (_is_on_element(call) and call[1] in gone):
+            call: Any = operation.call
+            if id(operation) in reads or _element(call) in gone:
                 continue
             seen, given = operation.response, operation
             if call == ("read",) and isinstance(seen, frozenset) and seen & gone:

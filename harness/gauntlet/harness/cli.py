@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from gauntlet.harness.cli_check import check
 from gauntlet.harness.cli_conformance import conformance
 from gauntlet.harness.cli_tools import tools
 from gauntlet.harness.observer import Observer, Stop
@@ -27,6 +28,7 @@ from gauntlet.harness.progress import make_observer, show_result
 from gauntlet.harness.report import write_report
 from gauntlet.harness.run import conclude, default_directory, record
 from gauntlet.harness.rundir import RunDirectory, RunDirectoryError
+from gauntlet.harness.saved import SavedError
 from gauntlet.harness.tools.cache import ToolError
 from gauntlet.harness.toxiproxy import ToxiproxyError
 from gauntlet.harness.versions import gauntlet_version
@@ -35,7 +37,15 @@ from porcupine.kernel import KernelError, choose
 from rich.console import Console
 
 HARNESS_FAILED = 3
-EXPECTED = (PlanError, UnknownWorkload, RunDirectoryError, ToolError, ToxiproxyError, KernelError)
+EXPECTED = (
+    PlanError,
+    UnknownWorkload,
+    RunDirectoryError,
+    SavedError,
+    ToolError,
+    ToxiproxyError,
+    KernelError,
+)
 # typer carries click inside or beside it, according to its version; this is click's UsageError either way.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
@@ -169,6 +179,7 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a ru
     return _guarded(write, directory)
 
 
+app.command()(check)
 app.command()(conformance)
 
 
@@ -219,6 +230,9 @@ def call(arguments: Sequence[str]) -> int:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted")
+    except Exception as error:  # as in _guarded, of a command that has no directory
+        saved = _save_traceback(Path(os.devnull))
+        return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {saved})")
     return code if isinstance(code, int) else 0
 
 

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from gauntlet.harness.conformance import cases
 from gauntlet.harness.conformance.case import AREAS, REGISTRY, Case
-from gauntlet.harness.conformance.report import as_html, as_json, as_text
+from gauntlet.harness.conformance.page import as_html
+from gauntlet.harness.conformance.report import as_json, as_text
 from gauntlet.harness.conformance.runner import Outcome, Result, Status, Tell, run_suite
 from gauntlet.harness.targets.base import TargetError
 from rich.console import Console

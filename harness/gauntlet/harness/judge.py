@@ -12,21 +12,25 @@ Four kinds of evidence, each a check of its own:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gauntlet.checkers.records import load
+from gauntlet.checkers.records import Run, load
 from gauntlet.checkers.registry import judge as judge_history
 from gauntlet.checkers.verdict import EXIT_CODES, CheckResult, first_explanation, overall
+from gauntlet.checkers.watch import read_watches
 from gauntlet.harness.plan import Plan
 from gauntlet.harness.rundir import INTERRUPTED, RunDirectory, RunDirectoryError
 from gauntlet.harness.versions import gauntlet_version
 from gauntlet.workloads.base import Settings
 from gauntlet.workloads.registry import make
+from porcupine.formats.detect import decoded
 from porcupine.history import HistoryError
 from porcupine.kernel import choose
 from porcupine.search import Verdict
+
+T = TypeVar("T")
 
 CHECK_SECONDS = 120.0  # for each checker of the history
 
@@ -69,32 +73,35 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
 
 
 def _check_history(directory: RunDirectory, names: tuple[str, ...]) -> list[CheckResult]:
-    path = directory.history_file
-    try:
-        with path.open(encoding="utf-8", errors="strict") as history:
-            run = load(history)
-    except HistoryError as error:
-        raise RunDirectoryError(f"{path}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise RunDirectoryError(f"{path}: {_line_of(path, error)}") from error
-    except OSError as error:
-        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
-    run.faults = directory.faults()
+    run = read_run(directory)
     run.clock, run.seconds = time.monotonic, CHECK_SECONDS
+    if run.watches:
+        names = (*names, "watch")
     try:
         _, checks = judge_history(run, names)
     except (HistoryError, ValueError) as error:
-        raise RunDirectoryError(f"{path}: {error}") from error
+        raise RunDirectoryError(f"{directory.history_file}: {error}") from error
     return checks
 
 
-def _line_of(path: Path, error: UnicodeDecodeError) -> str:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            return f"line {number}: not UTF-8"
-    return f"not UTF-8: {error.reason}"
+def read_run(directory: RunDirectory) -> Run:
+    """Everything that the checkers look at. RunDirectoryError for a file that is missing or broken."""
+    run = _read(directory.history_file, load)
+    if directory.watches_file.exists():
+        run.watches = _read(directory.watches_file, read_watches)
+    run.faults = directory.faults()
+    run.leader_changes = directory.leader_changes()
+    return run
+
+
+def _read(path: Path, read: Callable[[Iterable[str]], T]) -> T:
+    try:
+        with path.open("rb") as file:
+            return read(decoded(file))
+    except HistoryError as error:
+        raise RunDirectoryError(f"{path}: {error}") from error
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
 
 
 def check_faults(faults: Mapping[str, Any], members: Mapping[str, Any]) -> CheckResult:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gauntlet.checkers.story import in_words
 from gauntlet.harness.faults import FaultPlan, make_plan, parse_faults
 from gauntlet.harness.judge import judge
 from gauntlet.harness.observer import Observer, Stop, Stopped, View, ended
@@ -84,9 +85,10 @@ class RunResult:
 
     @property
     def explanation(self) -> str:
-        """In words, which operations contradict each other; empty when nothing can be said."""
+        """In words, which operations contradict each other, under which faults, and what was expected; empty
+        when nothing can be said."""
         found = self.results["explanation"]
-        return str(found["text"]) if found else ""
+        return "\n".join(in_words(found)) if found else ""
 
     def describe(self) -> str:
         """The whole story in a few lines."""

@@ -4,6 +4,7 @@
     history.jsonl   one operation a line, in the order of their ends
     faults.jsonl    one fault a line: when, on whom, and the evidence that it bit
     leaders.jsonl   who led when
+    watches.jsonl   what watchers were told, where the workload watches (`gauntlet.checkers.watch.records`)
     members.json    what became of the members: versions, who ended by itself, their hashes at the end
     members/        data directories and logs of the members, where we ran them
     results.json    the verdict; report.html shows it
@@ -50,6 +51,10 @@ class RunDirectory:
     @property
     def leaders_file(self) -> Path:
         return self.path / "leaders.jsonl"
+
+    @property
+    def watches_file(self) -> Path:
+        return self.path / "watches.jsonl"
 
     @property
     def members_file(self) -> Path:
@@ -134,6 +139,19 @@ class RunDirectory:
 
     def faults(self) -> list[dict[str, Any]]:
         return list(read_lines(self.faults_file)) if self.faults_file.exists() else []
+
+    def leader_changes(self) -> list[int] | None:
+        """When a leader was first seen, in ns; None where nobody looked."""
+        if not self.leaders_file.exists():
+            return None
+        found: list[int] = []
+        leading: tuple[object, object] | None = None
+        for record in read_lines(self.leaders_file):
+            at, seen = record.get("at_ns"), (record.get("member"), record.get("term"))
+            if isinstance(at, int) and seen[0] is not None and seen != leading:
+                leading = seen
+                found.append(at)
+        return found
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

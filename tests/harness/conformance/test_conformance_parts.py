@@ -23,9 +23,10 @@ from gauntlet.harness.conformance.expect import Mismatch, expect, expect_error
 from gauntlet.harness.conformance.http1 import HttpAnswer
 from gauntlet.harness.conformance.known import KNOWN, known
 from gauntlet.harness.conformance.normalise import Normaliser
+from gauntlet.harness.conformance.page import as_html
 from gauntlet.harness.conformance.random.paste import case_source, source
 from gauntlet.harness.conformance.random.steps import NOW, Step, resolve
-from gauntlet.harness.conformance.report import as_html, as_json, as_text
+from gauntlet.harness.conformance.report import as_json, as_text
 from gauntlet.harness.conformance.runner import Outcome, Result, Status, compare, difference
 from gauntlet.harness.conformance.talk import Exchange, Talk
 
@@ -210,6 +211,18 @@ def test_html_report_escapes() -> None:
     assert "expected 2, got &lt;1&gt;" in page
     assert "Promises &lt;nothing&gt;." in page
     assert "<1>" not in page
+    assert "1 of 3 cases need a look" in page
+
+
+def test_html_report_puts_what_needs_a_look_first_and_links_known_bugs() -> None:
+    results = [
+        Result(made("good"), Status.PASS),
+        Result(made("old"), Status.KNOWN, "https://example.org/a/1: it <forgets>"),
+    ]
+    page = as_html(Outcome("reference", "3.7.1", "etcd:3.6.14", "3.6.14", 7, results, 1.5))
+    assert "Nothing failed or differed" in page
+    assert page.index("kv.old") < page.index("<details>") < page.index("<code>good</code>")
+    assert '<a href="https://example.org/a/1">https://example.org/a/1</a>: it &lt;forgets&gt;' in page
 
 
 # ---- random steps as text ----

@@ -200,7 +200,7 @@ def test_a_failing_run_names_its_contradiction(tmp_path: Path) -> None:
     numbered = sorted((bar["number"], bar["id"]) for bar in data["timeline"]["bars"] if bar["number"])
     assert numbered == [(1, 50), (2, 70), (3, 100)]
     shown = data["timeline"]["bars"]
-    assert all(bar["to"] >= data["timeline"]["from"] for bar in shown)
+    assert all(bar["to"] >= data["timeline"]["drawn_from"] for bar in shown)
     assert [span["member"] for span in data["leaders"]] == ["m1", None, "m2"]
     assert data["leaders"][0]["to"] == 2_000_000
 
@@ -270,6 +270,31 @@ def test_a_hundred_thousand_operations_stay_small(tmp_path: Path) -> None:
     counted = sum(sum(data["rate"][outcome]) for outcome in ("ok", "failed", "unknown")) * per_bin
     assert counted == pytest.approx(100_000, rel=0.01)
     assert data["points"]["shown"]["all_ok"] + data["points"]["shown"]["all_other"] == 100_000
+
+
+def test_a_page_is_bounded_whatever_the_history_holds(tmp_path: Path) -> None:
+    """Long keys, each used once; nothing answered; operations too many to draw one by one."""
+    records = operations(40_000)
+    for record in records:
+        record["key"] = f"/{record['id']:06d}/" + "k" * 300
+        record["client"] = f"client-{record['id'] % 500}-" + "c" * 100
+        if record["id"] % 2:
+            error = {"code": str(record["id"]), "message": "m" * 900}
+            record.update(outcome="unknown", response=None, error=error)
+    run = make_run(tmp_path / "run", records, "invalid", explanation(20_000, 20_010))
+    report = write_report(run)
+    assert report.stat().st_size <= 5_000_000
+    page = Page(report.read_text(encoding="utf-8"))
+    data = json.loads(page.data)
+    around = data["timeline"]
+    assert around["from"] <= records[20_000]["call_ns"] // 1000 <= around["to"], (
+        "it opens on the contradiction"
+    )
+    assert around["drawn_from"] < around["from"] < around["to"] < around["drawn_to"]
+    assert around["elsewhere"] > 30_000
+    assert sum(data["density"]["counts"]) == 40_000, "what is not drawn is counted"
+    assert f"{around['elsewhere']:,} operations further away are only counted" in page.text
+    assert len(around["rows"]) <= 60
 
 
 def test_points_can_be_read_back(tmp_path: Path) -> None:

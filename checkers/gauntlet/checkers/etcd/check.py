@@ -82,7 +82,23 @@ def _details(judgement: Judgement) -> dict[str, Any]:
         "gone_back": resolved.tries if resolved is not None else 0,
         "explained_operations": len(judgement.order),
         "reason": judgement.reason,
+        "certificate": _certificate(judgement),
     }
+
+
+def _certificate(judgement: Judgement) -> dict[str, Any]:
+    """What stands behind the verdict: orders were judged by `certify` or by porcupine's verifier."""
+    placed, whole = len(judgement.order), len(judgement.operations)
+    if judgement.verdict is Verdict.VALID:
+        text = f"an order of {placed} operations, re-checked by the verifier (found by {judgement.how})"
+        return {"kind": "order", "operations": placed, "text": text}
+    if judgement.verdict is Verdict.UNKNOWN:
+        return {"kind": "none", "text": f"none: not decided; {placed} of {whole} operations are explained"}
+    if judgement.flaw is not None:
+        text = "two answers whose revisions contradict each other or real time, whatever else happened"
+        return {"kind": "contradiction", "explained": placed, "text": text}
+    text = f"stuck after {placed} of {whole} operations; every choice was tried ({judgement.how})"
+    return {"kind": "contradiction", "explained": placed, "text": text}
 
 
 def _explanation(found: Diagnosis) -> dict[str, Any]:

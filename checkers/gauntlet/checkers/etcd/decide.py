@@ -15,6 +15,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from gauntlet.checkers.etcd.calls import (
     KV,
@@ -68,11 +69,9 @@ def decide(
     seconds: float | None = None,
 ) -> Judgement:
     """Is there an order in which one etcd would have answered all this, in real time?"""
-    considered = [each for each in operations if type(each.call) not in _LEFT_OUT]
-    considered.sort(key=lambda operation: operation.call_time_ns)  # no cost where it is sorted
-    start = beginning(considered) if start is None else start
-    full = with_expiries(considered)
     with _uncollected():
+        full = _considered(operations)
+        start = beginning(full) if start is None else start
         witness = arrange(full, start.revision)
         flaw = certify(full, witness.order, start, unordered)
     if flaw is None:
@@ -106,7 +105,20 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-_LEFT_OUT = (KeepAlive, TimeToLive)
+_LEFT_OUT = frozenset({KeepAlive, TimeToLive})
+
+
+def _considered(operations: Sequence[Operation]) -> list[Operation]:
+    """Those to order, by call, and the expiries of their leases."""
+    kinds = set(map(type, map(_CALL, operations)))
+    considered = list(operations)
+    if kinds & _LEFT_OUT:
+        considered = [each for each in operations if type(each.call) not in _LEFT_OUT]
+    considered.sort(key=_CALLED)  # no cost where it is sorted
+    return with_expiries(considered) if Grant in kinds else considered
+
+
+_CALL, _CALLED = attrgetter("call"), attrgetter("call_time_ns")
 
 
 def _resolve(
@@ -125,7 +137,7 @@ def _resolve(
     model = Etcd(first_state(judgement.start), evidence).for_part(full)
     revisions = [_place(operation, witness) for operation in sure]
     judgement.how = "replay with going back"
-    resolved = Resolver(sure, revisions, floating, unknown, model, evidence).run()
+    resolved = Resolver(sure, revisions, floating, unknown, model, evidence, witness.filled).run()
     judgement.resolved, judgement.order = resolved, resolved.order
     if resolved.complete and certify(full, resolved.order, judgement.start, unordered) is None:
         judgement.verdict = Verdict.VALID
@@ -152,7 +164,7 @@ def _place(operation: Operation, witness: Witness) -> tuple[int, bool]:
 
 
 def beginning(operations: Sequence[Operation]) -> Start:
-    """Where the history began: at revision 1 with nothing, unless its answers begin so late that unknown
+    """Where the history, with its expiries, began: at revision 1 with nothing, unless its answers begin so late that unknown
     writes cannot have led there. Then at the greatest revision that all answers allow, with what they show
     of it."""
     least: int | None = None
@@ -162,11 +174,11 @@ def beginning(operations: Sequence[Operation]) -> Start:
             if revision is not None:
                 before = revision - (effective(answer_of(operation)) or isinstance(operation.call, Revoke))
                 least = before if least is None else min(least, before)
+                if least <= 1:
+                    break
     if least is None or least <= 1:
         return Start()
-    expiring = sum(1 for each in operations if isinstance(each.call, Grant))
-    lost = sum(1 for each in operations if each.is_unknown and writes(call_of(each)))
-    if least - 1 <= lost + expiring:
+    if least - 1 <= sum(1 for each in operations if each.is_unknown and writes(call_of(each))):
         return Start()
     return Start(least, _shown_at(operations, least), _leases_before(operations))
 

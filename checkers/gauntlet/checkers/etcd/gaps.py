@@ -27,6 +27,7 @@ from gauntlet.checkers.etcd.calls import (
     Delete,
     DeleteAnswer,
     Expire,
+    GrantAnswer,
     Put,
     PutAnswer,
     Range,
@@ -66,8 +67,14 @@ class Evidence:
         self._written: dict[bytes, list[int]] = {}
         self._deletes: list[tuple[int, bytes, bytes | None]] = []
         self._leased: dict[int, list[tuple[int, bytes]]] = {}
-        self._ended: dict[int, int] = {}  # leases by the revision of their answered revocation
+        self._lease_at: dict[tuple[bytes, int], int] = {}
+        self._kept: dict[bytes, list[int]] = {}  # the revisions at which the key was there
+        self.known_deletes: list[tuple[int, bytes, bytes | None]] = []
+        self._granted: dict[int, int] = {}
+        self.ended: dict[int, int] = {}
+        """The revision of each lease's answered revocation."""
         self._studied = False
+        self._names: list[bytes] = []
         required = self.required
         for operation in self._operations:
             answer = operation.response
@@ -98,6 +105,9 @@ class Evidence:
         leases = {each.call.id for each in self._unknown if isinstance(each.call, (Revoke, Expire))}
         keys, everything = self._concerned()
         revoked: list[tuple[int, int]] = []
+        granted = [each for each in self._operations if type(each.response) is GrantAnswer]
+        for operation in granted:
+            self._granted.setdefault(operation.response[1], operation.response[0] or 0)  # type: ignore[index]
         for operation in self._operations:
             answer, ending = operation.response, operation.call
             if (
@@ -123,9 +133,7 @@ class Evidence:
                     self._see(call, given, given[0], None if everything else keys)
             elif kind is Put:
                 if (everything or call[0] in keys) and type(given) is PutAnswer:
-                    self._written.setdefault(call[0], []).append(given[0] or 0)
-                    if call[2]:
-                        self._leased.setdefault(call[2], []).append((given[0] or 0, call[0]))
+                    self._wrote(call, given, given[0] or 0)
             elif kind is Txn or kind is Delete:
                 self._learn(call, given, None if everything else keys)  # type: ignore[arg-type]
         for sights in self._sights.values():
@@ -133,8 +141,9 @@ class Evidence:
         for revisions in self._written.values():
             revisions.sort()
         self._deletes.sort(key=lambda delete: delete[0])
+        self.known_deletes = list(self._deletes)
         for revision, lease in sorted(revoked) if with_ends else ():
-            self._ended[lease] = revision
+            self.ended[lease] = revision
             for key in self.attached(lease, revision):
                 self.note_delete(key, revision)
 
@@ -159,20 +168,44 @@ class Evidence:
             self._compared(call, answer, keys)
         for request, given in _inside(call, answer):
             if isinstance(request, Delete):
-                if isinstance(given, DeleteAnswer) and given.deleted:
-                    self._deletes.append((revision, *span(request.key, request.end)))
+                if isinstance(given, DeleteAnswer):
+                    self._removed(request, given, revision, keys)
             elif isinstance(request, Range) and isinstance(given, RangeAnswer):
                 self._see(request, given, revision, keys)
             elif isinstance(request, Put) and (keys is None or request.key in keys):
-                self._written.setdefault(request.key, []).append(revision)
-                if request.lease:
-                    self._leased.setdefault(request.lease, []).append((revision, request.key))
+                self._wrote(request, given, revision)
+
+    def _wrote(self, put: Put, answer: Answer, revision: int) -> None:
+        self._written.setdefault(put.key, []).append(revision)
+        if put.lease:
+            self._leased.setdefault(put.lease, []).append((revision, put.key))
+            self._lease_at[put.key, revision] = put.lease
+        if put.prev_kv and isinstance(answer, PutAnswer):
+            self._sights.setdefault(put.key, []).append(Sight(revision - 1, answer.prev_kv))
+
+    def _removed(
+        self, request: Delete, answer: DeleteAnswer, revision: int, keys: set[bytes] | None
+    ) -> None:
+        if answer.deleted:
+            self._deletes.append((revision, *span(request.key, request.end)))
+        if request.end or (keys is not None and request.key not in keys):
+            return
+        if answer.deleted == 0:
+            self._sights.setdefault(request.key, []).append(Sight(revision, None))
+        elif answer.deleted:
+            self._kept.setdefault(request.key, []).append(revision - 1)
 
     def _compared(self, txn: Txn, answer: Answer, keys: set[bytes] | None) -> None:
         """Compares of mod_revisions that held tell what was there before."""
-        if not isinstance(answer, TxnAnswer) or not answer.succeeded or answer.revision is None:
-            return
-        at = answer.revision - effective(answer)
+        if isinstance(answer, TxnAnswer) and answer.succeeded and answer.revision is not None:
+            self._held(txn, answer.revision - effective(answer), keys)
+
+    def guessed(self, call: Call, revision: int) -> None:
+        """The call is guessed to have taken effect after this revision: its compares held."""
+        if isinstance(call, Txn):
+            self._held(call, revision, None)
+
+    def _held(self, txn: Txn, at: int, keys: set[bytes] | None) -> None:
         for compare in txn.compare:
             if compare.target != "mod" or compare.result != "=" or compare.end:
                 continue
@@ -192,8 +225,31 @@ class Evidence:
                 self._sights.setdefault(kv.key, []).append(Sight(at, kv))
         filtered = request.min_mod_revision or request.max_mod_revision
         filtered = filtered or request.min_create_revision or request.max_create_revision
-        if not answer.kvs and not request.end and not filtered:
-            self._sights.setdefault(request.key, []).append(Sight(at, None))
+        if not filtered:
+            self._miss(request, answer, at, keys)
+
+    def _miss(self, request: Range, answer: RangeAnswer, at: int, keys: set[bytes] | None) -> None:
+        """The keys that a range would have shown."""
+        kvs = answer.kvs or ()
+        if not request.end:
+            if not kvs:
+                self._sights.setdefault(request.key, []).append(Sight(at, None))
+            return
+        if keys is None:
+            return
+        if len(self._names) != len(keys):
+            self._names = sorted(keys)
+        start, end = span(request.key, request.end)
+        names = self._names
+        last = len(names) if end is None else bisect_left(names, end)
+        if request.limit and len(kvs) >= request.limit:  # only up to the last one is known
+            if request.sort_target != "key" or request.sort_order == "descend":
+                return
+            last = bisect_right(names, kvs[-1].key)
+        shown = {kv.key for kv in kvs}
+        for key in names[bisect_left(names, start) : last]:
+            if key not in shown:
+                self._sights.setdefault(key, []).append(Sight(at, None))
 
     def against(self, before: State, after: State, call: Call) -> str | None:
         """Why a write of unknown outcome cannot have led from one state to the other; None: nothing is known
@@ -300,12 +356,6 @@ class Evidence:
         deletes = isinstance(call, (Delete, Revoke, Expire))
         return min((self.fits(key, gap, deletes) for key in touched(call, before)), default=0)
 
-    def note(self, key: bytes, revision: int, lease: int) -> None:
-        """The key was written in this gap."""
-        insort(self._written.setdefault(key, []), revision)
-        if lease:
-            self._leased.setdefault(lease, []).append((revision, key))
-
     def note_delete(self, key: bytes, revision: int) -> None:
         """The key was deleted at this revision."""
         insort(self._deletes, (revision, key, key + b"\x00"), key=lambda delete: delete[0])
@@ -313,18 +363,53 @@ class Evidence:
     def used_after(self, lease: int, revision: int) -> bool:
         """Does an answer at this revision or later show that the lease was still there, or had ended
         before?"""
-        if lease in self._ended:
+        if lease in self.ended:
             return True
         leased = self._leased.get(lease)
         return bool(leased) and max(at for at, _ in leased or ()) > revision
 
+    def lives(self, lease: int, revision: int) -> bool:
+        """May the lease be used at this revision?"""
+        granted = self._granted.get(lease, 0 if lease in self._leased else revision)
+        return granted < revision <= self.ended.get(lease, revision)
+
     def end(self, lease: int, revision: int) -> None:
         """The lease went at this revision."""
-        self._ended[lease] = revision
+        self.ended[lease] = revision
+
+    def concerned(self) -> set[bytes]:
+        """The keys of which anything is known."""
+        return {*self._sights, *self._written, *self._kept}
+
+    def seen_of(self, key: bytes) -> list[Sight]:
+        """What was seen of the key, in order, with all that other answers tell of the same pair. A pair of
+        which only the key is known: it was there."""
+        sights = self._sights.get(key, [])
+        known = {
+            sight.kv.mod_revision: sight.kv
+            for sight in sights
+            if sight.kv is not None and sight.kv.create_revision is not None
+        }
+        found = [
+            sight if sight.kv is None else Sight(sight.revision, known.get(sight.kv.mod_revision, sight.kv))
+            for sight in sights
+        ]
+        there = KV(key, None, None, None, None, None)
+        found += [Sight(revision, there) for revision in self._kept.get(key, ())]
+        found.sort(key=lambda sight: (sight.revision, sight.kv is there))
+        return found
+
+    def writes_of(self, key: bytes) -> list[tuple[int, int]]:
+        """(revision, lease) of its known writes."""
+        return [(revision, self._lease_at.get((key, revision), 0)) for revision in self._written.get(key, ())]
+
+    def keys_of(self, lease: int) -> set[bytes]:
+        """The keys that were ever put with the lease."""
+        return {key for _, key in self._leased.get(lease, ())}
 
     def attached(self, lease: int, revision: int) -> list[bytes]:
         """The keys that hang on the lease before this revision, as far as answered puts tell."""
-        if self._ended.get(lease, revision) < revision:
+        if self.ended.get(lease, revision) < revision:
             return []
         return [
             key
@@ -377,85 +462,3 @@ def puts(call: Call) -> Iterator[Put]:
     elif isinstance(call, Txn):
         for request in (*call.success, *call.failure):
             yield from puts(request)
-
-
-class Filler:
-    """Picks an unknown write for each gap: first by what was seen there, then by what is missed, then by
-    what is not forbidden. A guess, cheap and mostly right; the verifier and the search behind it have the
-    last word."""
-
-    def __init__(self, evidence: Evidence, unknown: Sequence[Operation], deadlines: Sequence[float]) -> None:
-        self.evidence = evidence
-        self.deadlines = deadlines
-        self.unused: dict[int, Operation] = {id(operation): operation for operation in unknown}
-        self.writers: dict[tuple[bytes, bytes], list[Operation]] = {}
-        for operation in unknown:
-            for put in puts(call_of(operation)):
-                self.writers.setdefault((put.key, put.value), []).append(operation)
-
-    def fill(self) -> tuple[dict[int, Operation], list[int]]:
-        """(who took each gap, the gaps that nobody could be found for)."""
-        chosen: dict[int, Operation] = {}
-        unseen: list[tuple[int, float]] = []
-        for gap, deadline in zip(self.evidence.gaps, self.deadlines, strict=True):
-            seen = self.evidence.required[gap]
-            if not seen:
-                unseen.append((gap, deadline))
-                continue
-            key, kv = next(iter(seen.items()))
-            for operation in self.writers.get((key, kv.value or b""), ()):
-                if id(operation) in self.unused and operation.call_time_ns <= deadline:
-                    self._take(chosen, gap, operation)
-                    break
-        if unseen:
-            self.evidence.study()
-        for gap, deadline in unseen:
-            found = self._unseen(gap, deadline)
-            if found is not None:
-                self._take(chosen, gap, found)
-        return chosen, [gap for gap in self.evidence.gaps if gap not in chosen]
-
-    def _take(self, chosen: dict[int, Operation], gap: int, operation: Operation) -> None:
-        chosen[gap] = operation
-        del self.unused[id(operation)]
-        for put in puts(call_of(operation)):
-            self.evidence.note(put.key, gap, put.lease)
-        if isinstance(operation.call, (Revoke, Expire)):
-            for key in self.evidence.attached(operation.call.id, gap):
-                self.evidence.note_delete(key, gap)
-            self.evidence.end(operation.call.id, gap)
-        elif isinstance(operation.call, Delete):
-            self.evidence.note_delete(operation.call.key, gap)
-
-    def _unseen(self, gap: int, deadline: float) -> Operation | None:
-        best, found = 0, None
-        for operation in self.unused.values():
-            if operation.call_time_ns <= deadline:
-                fit = self._fit(call_of(operation), gap)
-                if fit > best:
-                    best, found = fit, operation
-                    if fit == 2:
-                        break
-        return found
-
-    def _fit(self, call: Call, gap: int) -> int:
-        """As `Evidence.fits`, for all that the call would change at this revision."""
-        evidence = self.evidence
-        if isinstance(call, (Revoke, Expire)):
-            if evidence.used_after(call.id, gap):
-                return 0
-            keys = evidence.attached(call.id, gap)
-            return min((evidence.fits(key, gap, True) for key in keys), default=0)
-        if isinstance(call, Delete):
-            if call.end:
-                return 1
-            return evidence.fits(call.key, gap, True) if evidence.present(call.key, gap) else 0
-        if isinstance(call, Txn) and not all(self._holds(compare, gap) for compare in call.compare):
-            return 0
-        return min((evidence.fits(put.key, gap, False) for put in puts(call)), default=0)
-
-    def _holds(self, compare: Compare, gap: int) -> bool:
-        """May it hold? Only the common one is looked at: a mod_revision that is what it was."""
-        if compare.target != "mod" or compare.result != "=" or compare.end:
-            return True
-        return self.evidence.present(compare.key, gap) == compare.value

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
+from itertools import compress, repeat
+from operator import attrgetter, is_
 from typing import Any, Final, NamedTuple
 
 from gauntlet.checkers.etcd import calls as c
@@ -22,6 +24,8 @@ from porcupine.history import Operation, Outcome
 MAX_TTL: Final = 9_000_000_000
 _PLAIN: Final = c.Range(b"")[1:-1]
 _BARE: Final = c.Put(b"")[2:]
+_GET: Final = c.Range(b"")[1:]
+_PUT: Final = (True, (c.PutAnswer(None),))
 _NOTHING: Final = ((), False, 0)  # kvs, more, count
 _NEVER: Final = float("inf")
 
@@ -62,7 +66,7 @@ def _complete(operations: Sequence[Operation], order: Sequence[Operation]) -> Fl
     placed = set(map(id, order))
     if len(placed) != len(order):
         return Flaw(-1, None, "an operation is placed twice")
-    answered = [id(operation) for operation in operations if operation.outcome is ok]
+    answered = list(compress(map(id, operations), map(is_, map(_OUTCOME, operations), repeat(ok))))
     if not placed.issuperset(answered):
         missing = next(each for each in operations if each.outcome is ok and id(each) not in placed)
         return Flaw(-1, missing, "an operation is not placed")
@@ -71,6 +75,9 @@ def _complete(operations: Sequence[Operation], order: Sequence[Operation]) -> Fl
     ):
         return Flaw(-1, None, "an operation is placed that should not be")
     return None
+
+
+_OUTCOME: Final = attrgetter("outcome")
 
 
 def _is_loose(operation: Operation) -> bool:
@@ -109,7 +116,8 @@ def _run(order: Sequence[Operation], store: _Store) -> Flaw | None:
     kvs, write, remember = store.kvs, store.write, store.remember
     get = kvs.get
     ok = Outcome.OK
-    put_type, range_type, pair_type, new = c.Put, c.Range, c.KV, tuple.__new__
+    put_type, range_type, txn_type, pair_type, new = c.Put, c.Range, c.Txn, c.KV, tuple.__new__
+    put_answer, range_answer, txn_answer = c.PutAnswer, c.RangeAnswer, c.TxnAnswer
     for place, operation in enumerate(order):
         call: Any = operation.call
         answer: Any = operation.response
@@ -120,29 +128,51 @@ def _run(order: Sequence[Operation], store: _Store) -> Flaw | None:
         kind = type(call)
         if kind is range_type:
             # The same as `store.run`, for a plain get and the whole answer to it.
-            if call[1:-1] == _PLAIN and type(answer) is c.RangeAnswer and answer[0] == store.revision:
+            if call[1:-1] == _PLAIN and type(answer) is range_answer and answer[0] == store.revision:
                 kv = get(call[0])
                 if kv is None:
                     if call[0] and answer[1:] == _NOTHING:
                         continue
                 elif answer[1:] == ((kv,), False, 1):
                     continue
-        elif kind is put_type and call[2:] == _BARE and type(answer) is c.PutAnswer:
-            # ... and for a plain put.
-            revision = store.revision + 1
-            key = call[0]
-            if answer == (revision, None) and key:
-                store.revision = revision
-                old = get(key)
-                if old is None or old[5] or old[4] is None or remember:
-                    write(key, call[1], 0)
-                else:
-                    kvs[key] = new(pair_type, (key, call[1], old[2], revision, old[4] + 1, 0))
-                continue
+        else:
+            # ... for a plain put, and for a swap that put.
+            put: Any = None
+            if kind is put_type:
+                if type(answer) is put_answer and answer[1] is None:
+                    put = call
+            elif kind is txn_type and type(answer) is txn_answer and answer[1:] == _PUT:
+                put = _swapped(call, get)
+            if put is not None and put[2:] == _BARE and put[0]:
+                revision = store.revision + 1
+                if answer[0] == revision:
+                    store.revision = revision
+                    key = put[0]
+                    old = get(key)
+                    if old is None or old[5] or old[4] is None or remember:
+                        write(key, put[1], 0)
+                    else:
+                        kvs[key] = new(pair_type, (key, put[1], old[2], revision, old[4] + 1, 0))
+                    continue
         expected = store.run(call, answer)
         if not _same(expected, answer):
             return Flaw(place, operation, "another answer was due", expected, answer)
     return None
+
+
+def _swapped(call: c.Txn, get: Callable[[bytes], c.KV | None]) -> c.Put | None:
+    """The put of a txn that compares one mod_revision, which holds, and else gets; None for anything else."""
+    compares, then, otherwise = call
+    if len(compares) != 1 or len(then) != 1 or len(otherwise) != 1:
+        return None
+    key, target, result, value, end = compares[0]
+    put, other = then[0], otherwise[0]
+    if target != "mod" or result != "=" or end or not key or type(put) is not c.Put:
+        return None
+    if type(other) is not c.Range or not other[0] or other[1:] != _GET:
+        return None
+    kv = get(key)
+    return put if (0 if kv is None else kv[3]) == value else None
 
 
 def _same(expected: Any, got: Any) -> bool:

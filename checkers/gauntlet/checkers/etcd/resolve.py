@@ -15,7 +15,7 @@ answers are not in play (`Resolved.exhausted`); the general search decides the r
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
@@ -69,12 +69,16 @@ class Resolver:
         unknown: Sequence[Operation],
         model: Etcd,
         evidence: Evidence | None,
+        filled: Mapping[int, Operation],
     ) -> None:
-        """`items` in the order of their revisions; `revisions`: of each (revision, does it take it)."""
+        """`items` in the order of their revisions; `revisions`: of each (revision, does it take it); `filled`:
+        who is guessed to have taken a gap, and is tried first."""
         self.items = items
         self.revisions = revisions
         self.floating = floating
         self.unknown = sorted(unknown, key=lambda operation: operation.call_time_ns)
+        place = {id(operation): number for number, operation in enumerate(self.unknown)}
+        self.hints = {gap: place[id(operation)] for gap, operation in filled.items()}
         self.calls = [operation.call_time_ns for operation in self.unknown]
         self.model = model
         self.evidence = evidence
@@ -202,8 +206,15 @@ class Resolver:
     def _fill(self, here: _Here) -> Iterator[_Move]:
         """Rule 1."""
         gap = here.state.revision + 1
+        hint = self.hints.get(gap)
+        if hint is not None and not here.used >> hint & 1:
+            following = self.model.step(here.state, self.unknown[hint])
+            if not isinstance(following, Rejected) and following.revision == gap:
+                yield _Move(self.unknown[hint], here._replace(state=following, used=here.used | 1 << hint))
         found: list[tuple[int, int, State]] = []
         for number in self._available(here):
+            if number == hint:
+                continue
             operation = self.unknown[number]
             following = self.model.step(here.state, operation)
             if not isinstance(following, Rejected) and following.revision == gap:

@@ -42,7 +42,8 @@ from gauntlet.checkers.etcd.calls import (
     effective,
     writes,
 )
-from gauntlet.checkers.etcd.gaps import Evidence, Filler
+from gauntlet.checkers.etcd.fill import Filler
+from gauntlet.checkers.etcd.gaps import Evidence
 from porcupine.history import Operation, Outcome
 
 NEVER = float("inf")
@@ -176,9 +177,20 @@ def _fill(
     witness.deadlines = deadlines(witness.gaps, placed, keys)
     pool = [operation for operation in unknown if writes(call_of(operation))]
     witness.evidence = Evidence(placed, witness.gaps, pool)
-    filler = Filler(witness.evidence, pool, witness.deadlines)
+    revoked = {
+        keys[position] >> 2: position
+        for position, operation in enumerate(placed)
+        if type(operation.response) is RevokeAnswer and keys[position] & 3 == _READ
+    }
+    revocations = {revision: placed[position] for revision, position in revoked.items()}
+    filler = Filler(witness.evidence, pool, witness.deadlines, revocations)
     witness.filled, witness.missing = filler.fill()
-    for gap, operation in witness.filled.items():
+    for gap, operation in list(witness.filled.items()):
+        if operation.is_ok:
+            owners[gap] = witness.filled.pop(gap)
+            keys[revoked[gap]] = 4 * gap
+            witness.gaps.remove(gap)
+            continue
         placed.append(operation)
         keys.append(4 * gap + _WRITE)
         witness.guessed.add(id(operation))
@@ -216,6 +228,7 @@ def _leases(
     if not grants and not ends:
         return
     used: dict[int, int] = {}  # the least key of an answer that needs the lease
+    last_used: dict[int, int] = {}
     ended: dict[int, int] = {}  # the key of the end of the lease
     known: set[int] = set()
     for operation, key in zip(placed, keys, strict=True):
@@ -228,6 +241,7 @@ def _leases(
             known.add(operation.response.id)
         for lease in used_leases(call):
             used[lease] = min(key, used.get(lease, key))
+            last_used[lease] = max(key, last_used.get(lease, key))
     added: list[tuple[int, Operation]] = []
     for lease, key in sorted(used.items()):
         if lease in grants:
@@ -241,6 +255,7 @@ def _leases(
                 behind = _READ if ended[lease] & 3 == _WRITE else _AFTER
                 keys[position] = max(keys[position], ended[lease] | behind)
             elif lease in ends and lease in known:
+                keys[position] = max(keys[position], last_used.get(lease, 0) | _AFTER)
                 ended[lease] = keys[position] - 1
                 added.append((keys[position] - 1, ends[lease]))
     for key, operation in added:

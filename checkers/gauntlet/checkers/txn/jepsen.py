@@ -2,79 +2,49 @@
 
     {:type :invoke, :process 0, :f :txn, :value [[:append 5 1] [:r 3 nil]], :index 0, :time 1200}
 
-The position of an event is its time. Events of the nemesis and of other functions are passed over. `read`
-gives a history for `check_transactions`, `read_objects` one for the checks of sets, counters and queues.
+A log of the same events does as well (`porcupine.formats.jepsen`). The position of an event is its time.
+Events of the nemesis and of other functions are passed over. `read` gives a history for `check_transactions`,
+`read_objects` one for the checks of sets, counters and queues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from porcupine.formats import edn
 from porcupine.formats.events import Pairing
+from porcupine.formats.jepsen import from_edn, logged
 from porcupine.history import History, HistoryError, Outcome
 
-Event = dict[Any, Any]
 _OUTCOMES = {"ok": Outcome.OK, "fail": Outcome.FAILED, "info": Outcome.UNKNOWN}
-
-
-def events(lines: Iterable[str]) -> Iterator[tuple[int, Event]]:
-    """(line number, event). HistoryError with the number of a broken line; a vector of events is one text."""
-    waiting: list[str] = []
-    begun = 0
-    for number, line in enumerate(lines, start=1):
-        if waiting or line.lstrip().startswith(("[", "(")):
-            begun = begun or number
-            waiting.append(line)
-            continue
-        for value in _values(line, number):
-            yield number, _event(value, number)
-    for value in _values("".join(waiting), begun):
-        for each in value if isinstance(value, tuple) else (value,):
-            yield begun, _event(each, begun)
-
-
-def _values(text: str, number: int) -> Iterator[object]:
-    try:
-        yield from edn.read_all(text)
-    except edn.EdnError as error:
-        raise HistoryError(str(error), number) from error
-
-
-def _event(value: object, number: int) -> Event:
-    if not isinstance(value, dict) or not {"process", "type", "f"} <= value.keys():
-        raise HistoryError("not a map with :process, :type and :f", number)
-    return value
 
 
 Translate = Callable[[str, Any, int], tuple[Hashable, Hashable] | None]
 """(function, value, line) to (call, response) of the event, or None to pass it over."""
 
 
-def read_events(lines: Iterable[str], translate: Translate) -> History:
-    """The history of the clients' events. HistoryError with the number of a broken line."""
+def read_events(lines: Iterable[str], translate: Translate, log: bool = False) -> History:
+    """The history of the clients' events, from EDN or from a log. HistoryError with the number of a broken
+    line."""
     pairing = Pairing()
-    for number, event in events(lines):
-        process, kind = event["process"], event["type"]
-        if not isinstance(process, int):
-            continue
-        translated = translate(str(event["f"]), event.get("value"), number)
+    for event in (logged if log else from_edn)(lines):
+        translated = translate(event.function, event.value, event.line)
         if translated is None:
             continue
         call, response = translated
-        if kind == "invoke":
-            pairing.invoke(process, call, number)
-        elif kind in _OUTCOMES:
-            pairing.end(process, _OUTCOMES[kind], response, number)
+        if event.kind == "invoke":
+            pairing.invoke(event.process, call, event.line)
+        elif event.kind in _OUTCOMES:
+            pairing.end(event.process, _OUTCOMES[event.kind], response, event.line)
         else:
-            raise HistoryError(f"unknown type of event :{kind}", number)
+            raise HistoryError(f"unknown type of event :{event.kind}", event.line)
     return pairing.history()
 
 
-def read(lines: Iterable[str]) -> History:
-    """The transactions of a list-append or register history."""
-    return read_events(lines, _txn)
+def read(lines: Iterable[str], log: bool = False) -> History:
+    """The transactions of a list-append or register history. log: it is a log, not EDN."""
+    return read_events(lines, _txn, log)
 
 
 def _txn(function: str, value: Any, line: int) -> tuple[Hashable, Hashable] | None:
@@ -87,9 +57,9 @@ def _txn(function: str, value: Any, line: int) -> tuple[Hashable, Hashable] | No
     return ("txn", None, parts), parts
 
 
-def read_objects(lines: Iterable[str]) -> History:
+def read_objects(lines: Iterable[str], log: bool = False) -> History:
     """The operations of a set (add, read), a counter (add, read) or a queue (enqueue, dequeue, drain)."""
-    return read_events(lines, _object)
+    return read_events(lines, _object, log)
 
 
 def _object(function: str, value: Any, _line: int) -> tuple[Hashable, Hashable] | None:

@@ -1,29 +1,14 @@
-"""The outcome of a run as text, JSON and HTML."""
+"""The outcome of a run as text and JSON; page.py has the HTML."""
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from gauntlet.harness.conformance.case import AREAS
 from gauntlet.harness.conformance.runner import Outcome, Result, Status
 
 _COLUMNS = tuple(Status)
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
-  padding: 0 1rem; color: #1c2024 }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
-th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #d8dde3; vertical-align: top }
-td.n { text-align: right }
-tr.fail td:nth-child(2), tr.different td:nth-child(2) { color: #b3261e; font-weight: 600 }
-tr.pass td:nth-child(2) { color: #1b7f3b }
-code { overflow-wrap: anywhere }
-@media (prefers-color-scheme: dark) {
-  body { background: #16191d; color: #e4e7eb } th, td { border-color: #343a42 } }
-"""
 
 
 def counts(outcome: Outcome) -> dict[str, dict[Status, int]]:
@@ -91,43 +76,3 @@ def _row(result: Result) -> dict[str, Any]:
         "detail": result.detail,
         "seconds": round(result.seconds, 3),
     }
-
-
-def as_html(outcome: Outcome) -> str:
-    """One page with no reference to anything outside it."""
-    shown = [status for status in _COLUMNS if outcome.count(status)]
-    table = [_tr(["area", *(status.value for status in shown)], "th")]
-    for area, row in counts(outcome).items():
-        table.append(_tr([area, *(str(row[status]) for status in shown)]))
-    table.append(_tr(["total", *(str(outcome.count(status)) for status in shown)], "th"))
-    body = [f"<h1>Conformance of {html.escape(head(outcome))}</h1>", *_table(table)]
-    for area in counts(outcome):
-        results = [result for result in outcome.results if result.case.area == area]
-        body += [f"<h2>{html.escape(area)}</h2>", *_table(_results(results))]
-    body.append(f"<p>{len(outcome.results)} cases in {outcome.seconds:.1f} s, seed {outcome.seed}</p>")
-    title = html.escape(f"Conformance of {outcome.target}")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-
-
-def _results(results: Iterable[Result]) -> list[str]:
-    rows = [_tr(["case", "result", "what it promises, and what was found"], "th")]
-    for result in results:
-        detail = f"<br><code>{html.escape(result.detail)}</code>" if result.detail else ""
-        rows.append(
-            f'<tr class="{result.status.value.split()[0]}"><td>{html.escape(result.case.title)}</td>'
-            f"<td>{result.status.value}</td><td>{html.escape(result.case.text)}{detail}</td></tr>"
-        )
-    return rows
-
-
-def _tr(cells: Iterable[str], tag: str = "td") -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _table(rows: list[str]) -> list[str]:
-    return ["<table>", *rows, "</table>"]

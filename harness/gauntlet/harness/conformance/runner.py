@@ -148,19 +148,21 @@ def compare(case: Case, one: Result, other: Result, names: Sequence[str]) -> Res
     for result in (one, other):
         if result.status in (Status.NOT_OFFERED, Status.NOT_POSSIBLE):
             return Result(case, result.status, result.detail, seconds)
+    bug = next((result for result in (one, other) if result.status is Status.KNOWN), None)
+
+    def apart(text: str) -> Result:
+        if bug is None:
+            return Result(case, Status.DIFFERENT, text, seconds)
+        return Result(case, Status.KNOWN, f"{bug.detail}; {text}", seconds)
+
     if case.compared and (one.status is other.status or (one.record and other.record)):
         for number, (left, right) in enumerate(zip_longest(one.record, other.record), 1):
             text = difference(left, right, names)
             if text:
-                bug = one.status is Status.KNOWN or other.status is Status.KNOWN
-                detail = f"exchange {number}: {text}"
-                return Result(case, Status.KNOWN if bug else Status.DIFFERENT, detail, seconds)
+                return apart(f"exchange {number}: {text}")
     if one.status is not other.status:
-        text = "; ".join(
-            f"{name}: {r.status.value} {r.detail}" for name, r in zip(names, (one, other), strict=True)
-        )
-        bug = Status.KNOWN in (one.status, other.status)
-        return Result(case, Status.KNOWN if bug else Status.DIFFERENT, text, seconds)
+        found = zip(names, (one, other), strict=True)
+        return apart("; ".join(f"{name}: {result.status.value} {result.detail}" for name, result in found))
     return Result(case, one.status, one.detail, seconds, one.record)
 
 
@@ -189,11 +191,16 @@ async def run_suite(
     toxiproxy: str = "auto",
     tell: Tell = _quiet,
 ) -> Outcome:
-    """All the cases in their order; `tell` is called after each."""
+    """All the cases; `tell` is called after each.
+
+    Those that need fresh members, which is to wait for their start, run beside the others: no two cases are
+    ever on the same member at once. The results come in the order of the cases.
+    """
     started = time.monotonic()
     seed = secrets.randbelow(2**31) if seed is None else seed
     nonce = f"{seed:x}"
-    results: list[Result] = []
+    chosen = list(cases)
+    results: dict[str, Result] = {}
     with tempfile.TemporaryDirectory(prefix="gauntlet-conformance-") as scratch:
         folder = directory or Path(scratch)
         arenas = [Arena(target, folder / "target", toxiproxy)]
@@ -202,11 +209,17 @@ async def run_suite(
         try:
             await asyncio.gather(*(arena.place(Needs()) for arena in arenas))
             names = [f"{arena.spec} ({arena.version_text})" for arena in arenas]
-            for case in cases:
-                found = await asyncio.gather(*(run_case(case, arena, nonce) for arena in arenas))
-                result = found[0] if len(found) == 1 else compare(case, found[0], found[1], names)
-                results.append(result)
-                tell(result)
+
+            async def run(lane: Iterable[Case]) -> None:
+                for case in lane:
+                    found = await asyncio.gather(*(run_case(case, arena, nonce) for arena in arenas))
+                    result = found[0] if len(found) == 1 else compare(case, found[0], found[1], names)
+                    results[case.name] = result
+                    tell(result)
+
+            async with asyncio.TaskGroup() as lanes:
+                for fresh in (False, True):
+                    lanes.create_task(run([case for case in chosen if case.needs.fresh is fresh]))
         finally:
             await asyncio.shield(asyncio.gather(*(arena.close() for arena in arenas)))
     versions = [show_version(arena.version) if arena.version else "?" for arena in arenas]
@@ -216,6 +229,6 @@ async def run_suite(
         against=against,
         against_version=versions[1] if against else "",
         seed=seed,
-        results=results,
+        results=[results[case.name] for case in chosen],
         seconds=time.monotonic() - started,
     )

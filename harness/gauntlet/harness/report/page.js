@@ -18,8 +18,10 @@ media.addEventListener("change", event => setTheme(event.matches));
 document.getElementById("theme").addEventListener("click", () => setTheme(root.dataset.theme !== "dark"));
 
 // ---- words -------------------------------------------------------------------------------------------------------
-const seconds = us => (us / 1e6).toFixed(us < 1e7 ? 4 : 3) + " s";
+const counted = us => Math.round(us / 1000);  // lines or events, of a history without clock times
+const seconds = us => data.unit ? `${data.unit} ${counted(us)}` : (us / 1e6).toFixed(us < 1e7 ? 4 : 3) + " s";
 function duration(us) {
+  if (data.unit) return `${counted(us)} ${data.unit}${counted(us) === 1 ? "" : "s"}`;
   if (us < 1000) return Math.round(us) + " \u00b5s";
   if (us < 1e6) return (us / 1000).toFixed(us < 1e4 ? 2 : 1) + " ms";
   return (us / 1e6).toFixed(2) + " s";
@@ -113,7 +115,8 @@ function timeAxis(c, width, bottom, top, v = view) {
     c.lineWidth = 1;
     c.beginPath(); c.moveTo(x, top); c.lineTo(x, bottom); c.stroke();
     c.fillStyle = css.soft;
-    c.fillText((at / 1e6).toFixed(digits) + " s", x, bottom + 10);
+    if (!data.unit) c.fillText((at / 1e6).toFixed(digits) + " s", x, bottom + 10);
+    else if (at % 1000 === 0) c.fillText(seconds(at), x, bottom + 10);
   }
 }
 function bands(c, width, top, bottom, v = view) {
@@ -152,21 +155,21 @@ function drawLatency(c, width, height) {
     c.strokeStyle = css.line;
     c.beginPath(); c.moveTo(LEFT, y); c.lineTo(width - RIGHT, y); c.stroke();
     c.fillStyle = css.soft;
-    c.fillText(["1 \u00b5s", "10 \u00b5s", "100 \u00b5s", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"][power] || "", LEFT - 7, y);
+    c.fillText(data.unit ? (power < 3 ? "" : String(10 ** (power - 3))) : ["1 \u00b5s", "10 \u00b5s", "100 \u00b5s", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"][power] || "", LEFT - 7, y);
   }
   clip(c, width, 0, height - BOTTOM + 4, () => {
-    const dense = points.length > 12000;
+    const dense = points.length > 12000, small = dense ? .55 : 1;
     for (const outcome of [0, 1, 2]) {
       c.fillStyle = c.strokeStyle = css[OUTCOMES[outcome]];
-      c.globalAlpha = outcome === 0 ? (dense ? .45 : .65) : .9;
+      c.globalAlpha = outcome === 0 ? (dense ? .45 : .65) : (dense ? .5 : .9);
       c.lineWidth = 1.4;
       for (const p of points) {
         if (p.outcome !== outcome || p.marked || p.from < view.from || p.from > view.to) continue;
         const x = xOf(p.from, width), y = yOf(p.took, height), r = dense ? 1.3 : 1.9;
         c.beginPath();
         if (outcome === 0) { c.arc(x, y, r, 0, 7); c.fill(); }
-        else if (outcome === 1) { c.moveTo(x - 2.6, y - 2.6); c.lineTo(x + 2.6, y + 2.6); c.moveTo(x + 2.6, y - 2.6); c.lineTo(x - 2.6, y + 2.6); c.stroke(); }
-        else { c.moveTo(x, y - 3.8); c.lineTo(x + 3.8, y); c.lineTo(x, y + 3.8); c.lineTo(x - 3.8, y); c.closePath(); c.fill(); }
+        else if (outcome === 1) { const d = 2.6 * small; c.moveTo(x - d, y - d); c.lineTo(x + d, y + d); c.moveTo(x + d, y - d); c.lineTo(x - d, y + d); c.stroke(); }
+        else { const d = 3.8 * small; c.moveTo(x, y - d); c.lineTo(x + d, y); c.lineTo(x, y + d); c.lineTo(x - d, y); c.closePath(); c.fill(); }
       }
     }
     c.globalAlpha = 1;
@@ -301,10 +304,10 @@ function zoomable(one, v, all, redraw) {
 }
 const run = document.getElementById("charts");
 const whole = { from: 0, to: data.end };
-const stacked = [chart(run, "Latency (log scale) at the time of the call", 330, drawLatency, hitLatency)];
+const stacked = [chart(run, data.unit ? `Duration in ${data.unit}s (log scale) at the ${data.unit} of the call` : "Latency (log scale) at the time of the call", 330, drawLatency, hitLatency)];
 if (data.faults.some(f => !f.refused)) stacked.push(chart(run, "Faults", lanes.length * LANE + 2, drawFaults, hitFaults));
 if (data.leaders.length) stacked.push(chart(run, "Leader", 24, drawLeaders, hitLeaders));
-stacked.push(chart(run, "Operations ended per second", 110, drawRate, hitRate));
+if (!data.unit) stacked.push(chart(run, "Operations ended per second", 110, drawRate, hitRate));
 for (const one of stacked) zoomable(one, view, whole, () => stacked.forEach(each => each.paint()));
 
 const legend = document.getElementById("legend");
@@ -323,34 +326,48 @@ for (const kind of [...new Set(data.faults.filter(f => !f.refused).map(faultKind
 const { shown } = data.points;
 if (shown.ok < shown.all_ok || shown.other < shown.all_other) {
   document.getElementById("sampled").textContent =
-    `Drawn are ${shown.ok} of ${shown.all_ok} ok operations and ${shown.other} of ${shown.all_other} others, evenly chosen; ` +
+    `Drawn are ${shown.ok.toLocaleString("en")} of ${shown.all_ok.toLocaleString("en")} ok operations and ` +
+    `${shown.other.toLocaleString("en")} of ${shown.all_other.toLocaleString("en")} others, evenly chosen; ` +
     "the slowest and the contradicting ones are all there. Rates and tables count every operation.";
 }
 
 // ---- the contradiction -------------------------------------------------------------------------------------------
-const ROW = 27, HEAD = 6;
+const ROW = 27, HEAD = 6, STRIP = 30;
 function story(box, t) {
-  const v = { from: t.from, to: t.to }, all = { from: t.from, to: t.to };
+  const open = { from: t.from, to: t.to }, v = { ...open };
+  const all = { from: Math.min(0, t.from), to: Math.max(data.end, t.to) };
+  let counts = data.density.counts, piece = data.density.width_us;
   const faultRows = [];
-  for (const fault of data.faults.filter(f => !f.refused && f.from <= t.to && f.to >= t.from)) {
+  // Close by, where every operation is drawn, they are counted in finer pieces.
+  function pieces() {
+    counts = data.density.counts; piece = data.density.width_us;
+    if (t.left_out || v.from < t.drawn_from || v.to > t.drawn_to || (v.to - v.from) / piece > 100) return 0;
+    piece = (v.to - v.from) / 120;
+    counts = new Array(121).fill(0);
+    for (const bar of t.bars) if (bar.from >= v.from && bar.from <= v.to) counts[Math.floor((bar.from - v.from) / piece)]++;
+    return v.from;
+  }
+  for (const fault of data.faults.filter(f => !f.refused)) {
     let lane = faultRows.findIndex(last => last.to <= fault.from);
     if (lane < 0) { faultRows.push(null); lane = faultRows.length - 1; }
     faultRows[lane] = fault;
     fault.near = lane;
   }
   const near = data.faults.filter(f => f.near !== undefined);
-  const roof = HEAD + faultRows.length * 18 + (faultRows.length ? 6 : 0);
+  const strips = HEAD + faultRows.length * 18 + (faultRows.length ? 6 : 0), roof = strips + STRIP + 6;
   const height = roof + t.rows.length * ROW + 24;
   function draw(c, width, h) {
     const floor = h - 22;
     c.fillStyle = css.card;
     c.fillRect(0, 0, width, h);
     timeAxis(c, width, floor, roof, v);
+    drawCounts(c, width);
     t.rows.forEach((name, row) => {
       const y = roof + row * ROW;
       if (row % 2) { c.fillStyle = css.faint; c.globalAlpha = .6; c.fillRect(0, y, width, ROW); c.globalAlpha = 1; }
       c.fillStyle = css.soft; c.textAlign = "right";
-      c.fillText("client " + name, LEFT - 7, y + ROW / 2);
+      const label = "client " + name;
+      c.fillText(c.measureText(label).width < LEFT - 8 ? label : name.slice(0, 8), LEFT - 7, y + ROW / 2);
     });
     clip(c, width, 0, floor, () => {
       for (const fault of near) {
@@ -360,6 +377,10 @@ function story(box, t) {
         c.globalAlpha = 1;
         strip(c, width, HEAD + fault.near * 18, 15, fault.from, fault.to, css[faultKind(fault)], faultWords(fault), false, v);
       }
+      aside(c, width, roof, floor, v.from, t.drawn_from);
+      aside(c, width, roof, floor, t.drawn_to, v.to);
+      const taken = t.bars.filter(b => b.number).map(b => ({ row: b.row, from: xOf(b.from, width, v), to: Math.max(xOf(b.from, width, v) + 3, xOf(b.to, width, v)) }));
+      const free = (row, from, to) => from > LEFT && to < width - RIGHT && !taken.some(each => each.row === row && each.from < to && each.to > from);
       for (const strong of [false, true]) for (const bar of t.bars) {
         if ((bar.number > 0) !== strong) continue;
         const a = xOf(bar.from, width, v), b = xOf(bar.to, width, v), y = roof + bar.row * ROW + 4, w = Math.max(2.5, b - a);
@@ -372,19 +393,68 @@ function story(box, t) {
         c.textAlign = "left";
         if (strong) c.font = "bold 12px system-ui";
         const room = c.measureText(label).width + 10;
-        if (room < w) { c.fillStyle = css.card; c.fillText(label, Math.max(a, LEFT) + 5, y + (ROW - 8) / 2 + .5); }
+        if (room < w) { c.fillStyle = strong || bar.same ? css.card : css.text; c.fillText(label, Math.max(a, LEFT) + 5, y + (ROW - 8) / 2 + .5); }
         else if (strong) {
-          const right = a + w + room < width - RIGHT, x = right ? a + w + 5 : a - room + 4;
-          c.fillStyle = css.card; c.globalAlpha = .88; c.fillRect(x - 2, y, room - 6, ROW - 8); c.globalAlpha = 1;
-          c.fillStyle = css.bad; c.fillText(label, x, y + (ROW - 8) / 2 + .5);
+          // The whole label beside its bar where nothing numbered is in the way, else only the number.
+          for (const [said, size] of [[label, room], [String(bar.number), c.measureText(String(bar.number)).width + 10]]) {
+            const x = [a + w + 5, a - size + 4].find(at => free(bar.row, at - 2, at + size - 8));
+            if (x === undefined) continue;
+            c.fillStyle = css.card; c.globalAlpha = .88; c.fillRect(x - 2, y, size - 6, ROW - 8); c.globalAlpha = 1;
+            c.fillStyle = css.bad; c.fillText(said, x, y + (ROW - 8) / 2 + .5);
+            taken.push({ row: bar.row, from: x - 2, to: x + size - 8 });
+            break;
+          }
         }
         c.font = "12px system-ui, sans-serif";
       }
     });
   }
+  // How many operations were called in each piece of the time: all of them, drawn below or not.
+  function drawCounts(c, width) {
+    let most = 1;
+    const zero = pieces();
+    const first = Math.max(0, Math.floor((v.from - zero) / piece)), last = Math.min(counts.length - 1, Math.ceil((v.to - zero) / piece));
+    for (let i = first; i <= last; i++) most = Math.max(most, counts[i]);
+    c.fillStyle = css.soft; c.textAlign = "right";
+    c.fillText("all ops", LEFT - 7, strips + STRIP / 2);
+    clip(c, width, strips, strips + STRIP, () => {
+      c.fillStyle = css.faint;
+      c.fillRect(LEFT, strips, width, STRIP);
+      c.fillStyle = css.soft; c.globalAlpha = .55;
+      for (let i = first; i <= last; i++) {
+        const a = xOf(zero + i * piece, width, v), b = xOf(zero + (i + 1) * piece, width, v), h = counts[i] / most * (STRIP - 3);
+        if (h > 0) c.fillRect(a, strips + STRIP - h, Math.max(1, b - a - (b - a > 3 ? 1 : 0)), h);
+      }
+      c.globalAlpha = .3; c.fillStyle = css.bad;
+      const a = xOf(open.from, width, v), b = xOf(open.to, width, v);
+      if (b - a < (width - LEFT) * .98) c.fillRect(a - 1, strips, Math.max(3, b - a), STRIP);
+      c.globalAlpha = 1;
+    });
+  }
+  // Where operations are counted above but not drawn one by one.
+  function aside(c, width, top, bottom, from, to) {
+    const a = Math.max(LEFT, xOf(from, width, v)), b = Math.min(width - RIGHT, xOf(to, width, v));
+    if (b - a < 1) return;
+    c.save();
+    c.beginPath(); c.rect(a, top, b - a, bottom - top); c.clip();
+    c.fillStyle = css.card; c.fillRect(a, top, b - a, bottom - top);
+    c.strokeStyle = css.line; c.lineWidth = 1;
+    for (let x = a - (bottom - top); x < b; x += 9) { c.beginPath(); c.moveTo(x, bottom); c.lineTo(x + bottom - top, top); c.stroke(); }
+    const label = "counted above, not drawn one by one";
+    if (c.measureText(label).width + 16 < b - a) {
+      const half = c.measureText(label).width / 2 + 8, x = (a + b) / 2, y = (top + bottom) / 2;
+      c.fillStyle = css.card; c.fillRect(x - half, y - 11, 2 * half, 22);
+      c.fillStyle = css.soft; c.textAlign = "center"; c.fillText(label, x, y);
+    }
+    c.restore();
+  }
   function hit(x, y) {
     if (x < LEFT) return "";
     const width = this.width, row = Math.floor((y - roof) / ROW);
+    if (y >= strips && y < roof) {
+      const zero = pieces(), i = Math.floor((timeAt(x, width, v) - zero) / piece);
+      return i in counts ? `${counts[i]} operations called from ${seconds(zero + i * piece)} to ${seconds(zero + (i + 1) * piece)}` : "";
+    }
     if (row < 0) {
       const at = timeAt(x, width, v), fault = near.find(f => f.near === Math.floor((y - HEAD) / 18) && f.from <= at && at <= f.to);
       return fault ? `${faultWords(fault)}\n${seconds(fault.from)} to ${seconds(fault.to)}` : "";
@@ -432,7 +502,8 @@ function story(box, t) {
     made.addEventListener("click", act);
     tools.append(made);
   };
-  button("Whole window", () => { Object.assign(v, all); one.paint(); });
+  button("The contradiction", () => { Object.assign(v, open); one.paint(); });
+  button("Everything", () => { Object.assign(v, all); one.paint(); });
   for (const bar of t.bars.filter(b => b.number).sort((a, b) => a.number - b.number)) {
     button("Around " + bar.number, () => {
       const size = Math.max(6 * (bar.to - bar.from), 20000);

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from gauntlet.harness.report.data import OUTCOMES, Record, RunFiles
+from gauntlet.harness.report.about import certificate_of, cost, drawn
+from gauntlet.harness.report.data import COUNTED_NS, OUTCOMES, Record, RunFiles
 from gauntlet.harness.report.timeline import active_faults, answer, contradicting, describe
-from gauntlet.harness.report.words import evidence, headline, seconds
+from gauntlet.harness.report.words import evidence, headline, moment, seconds
 
 MOST_FAULT_ROWS = 400
 
@@ -60,25 +62,27 @@ def banner(run: RunFiles) -> str:
 
 
 def _numbers(run: RunFiles) -> str:
-    ok = sum(1 for record in run.history if record["outcome"] == "ok")
+    log = run.history
+    ok = log.outcome.count(0)
     bitten = sum(1 for fault in run.faults if evidence(fault)[0] == "yes")
     done = sum(1 for fault in run.faults if evidence(fault)[0] != "refused")
-    keys = {record.get("key") for record in run.history}
-    clients = {record.get("client") for record in run.history}
     facts = [
-        (f"{len(run.history):,}", "operations"),
+        (f"{len(log):,}", "operations"),
         (f"{ok:,}", "answered"),
-        (f"{len(clients)}", "clients"),
-        (f"{len(keys)}", "keys"),
-        (f"{done}", "fault" if done == 1 else "faults"),
-        (f"{bitten}", "seen to bite"),
-        (seconds(run.end_ns).replace(" s", ""), "seconds"),
+        (f"{len(log.clients.known):,}", "clients"),
+        (f"{len(log.keys.known):,}", "keys"),
     ]
+    if not run.source or run.faults:
+        facts += [(f"{done}", "fault" if done == 1 else "faults"), (f"{bitten}", "seen to bite")]
+    if run.unit:
+        facts.append((f"{run.end_ns // COUNTED_NS:,}", f"{run.unit}s"))
+    else:
+        facts.append((seconds(run.end_ns).replace(" s", ""), "seconds"))
     items = "".join(f"<li><b>{value}</b><span>{text(name)}</span></li>" for value, name in facts)
     return f'<ul class="numbers">{items}</ul>'
 
 
-def story(run: RunFiles, left_out: int) -> str:
+def story(run: RunFiles, around: Record | None) -> str:
     """The contradiction: a card for each operation, what was expected, and the timeline's frame."""
     named = contradicting(run)
     explanation = run.explanation()
@@ -98,8 +102,8 @@ def story(run: RunFiles, left_out: int) -> str:
     placed = explanation.get("explained_operations")
     prefix = f" {placed} operations on it can be explained up to here." if isinstance(placed, int) else ""
     part = explanation.get("part")
-    where = f"On {text(part)}.{prefix} " if part else ""
-    note = f'<p class="note">{left_out} operations in this window are not drawn.</p>' if left_out else ""
+    where = f"On the key {text(part)}.{prefix} " if part else ""
+    note = f'<p class="note">{text(drawn(run, around))}</p>' if around else ""
     return (
         f"<section><h2>What contradicts what</h2>"
         f'<p class="lead">{where}Numbers are the same in the cards, the timeline and the charts; all other '
@@ -114,8 +118,8 @@ def story(run: RunFiles, left_out: int) -> str:
 def _card(run: RunFiles, number: int, record: Record) -> str:
     end = record.get("return_ns")
     stop = end if isinstance(end, int) else run.end_ns
-    when = f"{record['call_ns'] / 1e9:.6f} s"
-    when += f" to {end / 1e9:.6f} s" if isinstance(end, int) else ", never returned"
+    when = moment(run, record["call_ns"])
+    when += f" to {moment(run, end)}" if isinstance(end, int) else ", never returned"
     faults = active_faults(run, record["call_ns"], stop)
     rows = [
         ("client", record.get("client")),
@@ -125,6 +129,11 @@ def _card(run: RunFiles, number: int, record: Record) -> str:
         ("answer", answer(record).removeprefix("\N{RIGHTWARDS ARROW} ")),
         ("faults then", "; ".join(faults) or "none"),
     ]
+    if run.source:  # the words of a saved history hold the answer, and it may know no members and no faults
+        rows = [row for row in rows if row[0] != "answer"]
+        rows = [row for row in rows if row[1] not in (None, "not known")]
+    if run.source and not run.faults:
+        rows.pop()
     details = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
     return (
         f'<div class="cardlet"><div class="what"><span class="number">{number}</span>'
@@ -140,14 +149,23 @@ def _checks(run: RunFiles) -> str:
     checks = run.results.get("checks") or []
     if not checks:
         return ""
-    rows = [
-        [f"<b>{text(check.get('name'))}</b>", chip(str(check.get("verdict"))), text(check.get("summary", ""))]
-        for check in checks
-    ]
+    rows = []
+    for check in checks:
+        found, took = certificate_of(check), (check.get("details") or {}).get("seconds")
+        rows.append(
+            [
+                f"<b>{text(check.get('name'))}</b>",
+                chip(str(check.get("verdict"))),
+                text(check.get("summary", "")),
+                text(found.get("text", "")),
+                text(cost(found, took)),
+            ]
+        )
+    head = ["Check", "Verdict", "In one sentence", "What stands behind it", "Cost"]
     raw = json.dumps({str(check.get("name")): check.get("details") for check in checks}, indent=1)
     shown = raw if len(raw) < 200_000 else raw[:200_000] + "\n... (the rest is in results.json)"
     return (
-        f"<section><h2>Checks</h2>{table(['Check', 'Verdict', 'In one sentence'], rows)}"
+        f"<section><h2>Checks</h2>{table(head, rows)}"
         f"<details><summary>Details</summary><pre>{text(shown)}</pre></details></section>"
     )
 
@@ -163,9 +181,10 @@ def _stats(run: RunFiles) -> Mapping[str, Any]:
 
 def _counts(run: RunFiles) -> str:
     counts: dict[str, dict[str, int]] = {}
-    for record in run.history:
-        by_outcome = counts.setdefault(str(record.get("op")), dict.fromkeys(OUTCOMES, 0))
-        by_outcome[record["outcome"]] += 1
+    log = run.history
+    names = log.ops.listed()
+    for (op, outcome), count in Counter(zip(log.op, log.outcome, strict=True)).items():
+        counts.setdefault(names[op], dict.fromkeys(OUTCOMES, 0))[OUTCOMES[outcome]] = count
     rows = [
         [text(op), *(f"{by_outcome[outcome]:,}" for outcome in OUTCOMES), f"{sum(by_outcome.values()):,}"]
         for op, by_outcome in sorted(counts.items())
@@ -173,17 +192,17 @@ def _counts(run: RunFiles) -> str:
     counted = table(["Operation", "ok", "failed", "unknown", "all"], rows, (1, 2, 3, 4))
     stats = _stats(run)
     latencies = stats.get("latency_ms") or {}
-    names = list(dict.fromkeys(name for row in latencies.values() for name in row))
+    quantiles = list(dict.fromkeys(name for row in latencies.values() for name in row))
     timed = [
-        [text(op), *(f"{row[name]:,.2f}" if name in row else "" for name in names)]
+        [text(op), *(f"{row[name]:,.2f}" if name in row else "" for name in quantiles)]
         for op, row in latencies.items()
     ]
     latency = (
         "<div><h3>Latency of ok operations, ms</h3>"
         + table(
-            ["Operation", *("max" if name == "p100" else name for name in names)],
+            ["Operation", *("max" if name == "p100" else name for name in quantiles)],
             timed,
-            range(1, len(names) + 1),
+            range(1, len(quantiles) + 1),
         )
         + "</div>"
         if timed
@@ -217,6 +236,8 @@ def _errors(stats: Mapping[str, Any]) -> str:
 
 
 def _faults(run: RunFiles) -> str:
+    if not run.faults and run.source:
+        return ""
     if not run.faults:
         return '<section><h2>Faults</h2><p class="lead">None.</p></section>'
     rows = []
@@ -241,6 +262,8 @@ def _faults(run: RunFiles) -> str:
 
 
 def _plan(run: RunFiles) -> str:
+    if not run.plan:
+        return ""
     versions = run.plan.get("versions") or {}
     rows = [
         [text(name), f'<span class="mono">{text(_value(value))}</span>']

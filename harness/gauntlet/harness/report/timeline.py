@@ -1,16 +1,23 @@
 """The timeline around the first contradiction: one row a client, one bar an operation from call to return.
 
-It opens on the shortest window that holds the contradicting operations. Where more happened in it than people
-can look at, operations on other keys and far from the contradicting ones are left out first, and it says so.
+It opens on the shortest window that holds the contradicting operations. Around it operations are drawn one by
+one as long as a page can hold them; what is further away is counted in pieces of time. Where more happened in
+the window itself than people can look at, operations on other keys and far from the contradicting ones are
+left out first, and it says so.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 
-from gauntlet.harness.report.data import Record, RunFiles, error_text
+from gauntlet.checkers.story import active
+from gauntlet.harness.report.data import COUNTED_NS, Log, Record, RunFiles, error_text
 
 MOST_BARS = 2_500
+MOST_ROWS = 60
+MOST_NAMED = 60
+LONGEST_TEXT = 160
 MARGIN = 0.12
 LEAST_MARGIN_NS = 2_000_000
 NEAR_NS = 60_000_000
@@ -18,6 +25,8 @@ NEAR_NS = 60_000_000
 
 def describe(record: Record) -> str:
     """An operation and its answer in words short enough for a bar."""
+    if "text" in record:  # of a saved history, in its model's words
+        return str(record["text"])
     op, args = str(record.get("op", "operation")), record.get("args") or {}
     inner = ""
     if op == "cas":
@@ -56,87 +65,110 @@ def _quoted(value: object) -> str:
 
 def contradicting(run: RunFiles) -> list[Record]:
     """The operations that the explanation names, first called first."""
+    return [run.history.record(index) for index in named(run)]
+
+
+def named(run: RunFiles) -> list[int]:
+    """Where they stand in the history; the first of very many."""
     explanation = run.explanation()
-    wanted = set((explanation or {}).get("operations") or [])
-    return [record for record in run.history if record.get("id") in wanted]
+    return run.history.indices((explanation or {}).get("operations") or [])[:MOST_NAMED]
 
 
 def active_faults(run: RunFiles, start: int, end: int) -> list[str]:
     """Names of the faults that were on at any moment of [start, end]."""
-    found = []
-    for fault in run.faults:
-        until = fault.get("end_ns")
-        evidence = fault.get("evidence")
-        if isinstance(evidence, dict) and evidence.get("refused"):
-            continue
-        if fault["start_ns"] <= end and (not isinstance(until, int) or until >= start):
-            targets = ", ".join(str(target) for target in fault.get("targets") or [])
-            found.append(f"{fault.get('name')} ({targets})" if targets else str(fault.get("name")))
-    return found
+    return active(run.faults, start, end)
 
 
 def timeline(run: RunFiles) -> Record | None:
-    """What the timeline draws, or None when there is no contradiction to show. Times in microseconds."""
-    named = contradicting(run)
-    if not named:
+    """What the timeline draws, or None when there is no contradiction to show. Times in microseconds.
+
+    `from` and `to` are the window it opens on; between `drawn_from` and `drawn_to` operations are drawn one
+    by one, elsewhere only counted (`density`).
+    """
+    marked = named(run)
+    if not marked:
         return None
-    start = min(record["call_ns"] for record in named)
-    end = max(_until(record, run) for record in named)
-    margin = max(LEAST_MARGIN_NS, int(MARGIN * (end - start)))
+    log, last = run.history, run.end_ns
+    start = min(log.call[index] for index in marked)
+    end = max(log.until(index, last) for index in marked)
+    margin = max(LEAST_MARGIN_NS if not run.unit else 3 * COUNTED_NS, int(MARGIN * (end - start)))
     start, end = start - margin, end + margin
-    shrunk = set((run.explanation() or {}).get("shrunk") or [])
-    keys = {record.get("key") for record in named}
-    inside = [record for record in run.history if record["call_ns"] <= end and _until(record, run) >= start]
-    shown = _most_telling(inside, named, keys, run)
-    clients = sorted({record.get("client") for record in shown}, key=_client_order)
-    numbers = {record["id"]: position for position, record in enumerate(named, 1)}
-    bars: list[dict[str, Any]] = []
-    for record in shown:
-        bars.append(
-            {
-                "row": clients.index(record.get("client")),
-                "from": record["call_ns"] // 1000,
-                "to": max(record["call_ns"] // 1000 + 1, _until(record, run) // 1000),
-                "outcome": record["outcome"],
-                "member": str(record.get("member") or ""),
-                "key": str(record.get("key") or ""),
-                "text": describe(record),
-                "same": record.get("key") in keys,
-                "number": numbers.get(record.get("id"), 0),
-                "small": record.get("id") in shrunk,
-                "id": record.get("id"),
-            }
-        )
+    inside = _inside(log, start, end, last)
+    drawn_from, drawn_to, around = start, end, inside
+    if len(inside) < MOST_BARS:
+        spare = (MOST_BARS - len(inside)) // 2
+        first, behind = bisect_left(log.call, start), bisect_right(log.call, end)
+        # The first call that is left out, on either side, ends what is drawn one by one.
+        drawn_from = log.call[first - spare] if first - spare > 0 else min(start, 0)
+        drawn_to = log.call[behind + spare] - 1 if behind + spare < len(log) else max(end, last)
+        around = _inside(log, drawn_from, drawn_to, last)
+    shown, rows = _most_telling(around, marked, run)
+    explanation = run.explanation() or {}
+    shrunk, keys = set(explanation.get("shrunk") or []), {log.key[index] for index in marked}
+    numbers = {index: position for position, index in enumerate(marked, 1)}
+    names = log.clients.listed()
+    bars = [_bar(run, index, rows, numbers.get(index, 0), shrunk, keys) for index in shown]
+    there = set(shown)
     return {
         "from": start // 1000,
         "to": end // 1000,
-        "rows": [str(client) for client in clients],
+        "drawn_from": drawn_from // 1000,
+        "drawn_to": drawn_to // 1000,
+        "rows": [str(names[client]) for client in rows],
         "bars": bars,
-        "left_out": len(inside) - len(shown),
+        "inside": len(inside),
+        "left_out": sum(1 for index in inside if index not in there),
+        "elsewhere": len(log) - len(around),
     }
 
 
-def _until(record: Record, run: RunFiles) -> int:
-    end = record.get("return_ns")
-    return int(end) if isinstance(end, int) else run.end_ns
+def _bar(
+    run: RunFiles, index: int, rows: Mapping[int, int], number: int, shrunk: set[int], keys: set[int]
+) -> Record:
+    log, record = run.history, run.history.record(index)
+    start = log.call[index] // 1000
+    return {
+        "row": rows[log.client[index]],
+        "from": start,
+        "to": max(start + 1, log.until(index, run.end_ns) // 1000),
+        "outcome": record["outcome"],
+        "member": str(record.get("member") or ""),
+        "key": "" if record.get("key") is None else str(record["key"])[:LONGEST_TEXT],
+        "text": describe(record)[:LONGEST_TEXT],
+        "same": log.key[index] in keys,
+        "number": number,
+        "small": log.id[index] in shrunk,
+        "id": log.id[index],
+    }
+
+
+def _inside(log: Log, start: int, end: int, last: int) -> list[int]:
+    """Those that run at any moment of that time."""
+    behind = bisect_right(log.call, end)
+    return [index for index in range(behind) if log.until(index, last) >= start]
+
+
+def _most_telling(inside: list[int], named: list[int], run: RunFiles) -> tuple[list[int], dict[int, int]]:
+    """(what is drawn, the row of each client): all that may matter, within the bounds of a page."""
+    log, last = run.history, run.end_ns
+    wanted, keys = set(named), {log.key[index] for index in named}
+    centres = [(log.call[index], log.until(index, last)) for index in named]
+
+    def far(index: int) -> tuple[int, int]:
+        if index in wanted:
+            return (0, 0)
+        begun, over = log.call[index], log.until(index, last)
+        away = min(max(call - over, begun - end, 0) for call, end in centres)
+        near = log.key[index] in keys or away < NEAR_NS
+        return (1 if near else 2, away)
+
+    chosen = sorted(inside, key=far)[:MOST_BARS] if len(inside) > MOST_BARS else sorted(inside, key=far)
+    clients = list(dict.fromkeys(log.client[index] for index in chosen))[:MOST_ROWS]
+    names = log.clients.listed()
+    clients.sort(key=lambda client: _client_order(names[client]))
+    rows = {client: row for row, client in enumerate(clients)}
+    return sorted(index for index in chosen if log.client[index] in rows), rows
 
 
 def _client_order(client: object) -> tuple[int, int, str]:
     return (0, client, "") if isinstance(client, int) else (1, 0, str(client))
-
-
-def _most_telling(inside: list[Record], named: list[Record], keys: set[Any], run: RunFiles) -> list[Record]:
-    if len(inside) <= MOST_BARS:
-        return inside
-    centres = [(record["call_ns"], _until(record, run)) for record in named]
-    wanted = {id(record) for record in named}
-
-    def far(record: Record) -> tuple[int, int]:
-        if id(record) in wanted:
-            return (0, 0)
-        away = min(max(call - _until(record, run), record["call_ns"] - end, 0) for call, end in centres)
-        other = 0 if record.get("key") in keys or away < NEAR_NS else 1
-        return (1 + other, away)
-
-    chosen = {id(record) for record in sorted(inside, key=far)[:MOST_BARS]}
-    return [record for record in inside if id(record) in chosen]

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gauntlet.harness.report.data import Record, RunFiles
+from gauntlet.harness.report.data import COUNTED_NS, Record, RunFiles
 
+OF_A_HISTORY = {
+    "valid": "Every answer in the history can be explained.",
+    "invalid": "What the history holds should never happen.",
+    "unknown": "Not decided.",
+}
+NOT_PROOFS = ("stats", "members", "hashes", "faults")  # checks of the run, not of answers
 MEANING = {
     "valid": "Every answer of the cluster can be explained.",
     "invalid": "The cluster broke a promise.",
@@ -21,17 +27,24 @@ def headline(run: RunFiles) -> tuple[str, str, list[str]]:
     if not run.results:
         return "unknown", "Nobody has judged this run yet.", []
     explanation = run.explanation()
+    meaning = (OF_A_HISTORY if run.source else MEANING).get(verdict, verdict)
     if verdict == "invalid" and explanation is not None:
-        return verdict, MEANING[verdict], [str(explanation.get("text", ""))]
+        return verdict, meaning, [str(explanation.get("text", ""))]
     wanted = ("invalid",) if verdict == "invalid" else ("unknown",)
     reasons = [f"{check['name']}: {check['summary']}" for check in checks if check.get("verdict") in wanted]
     if verdict == "valid":
-        reasons = [str(check["summary"]) for check in checks if check.get("name") == "linearizable"]
-    return verdict, MEANING.get(verdict, verdict), [_sentence(reason) for reason in reasons]
+        proving = [check for check in checks if check.get("name") not in NOT_PROOFS]
+        reasons = [str(check["summary"]) for check in proving]
+    return verdict, meaning, [_sentence(reason) for reason in reasons]
 
 
 def _sentence(text: str) -> str:
     return text if text.endswith(".") else text + "."
+
+
+def moment(run: RunFiles, time_ns: int) -> str:
+    """A moment of the history, to the microsecond or by its line."""
+    return f"{run.unit} {time_ns // COUNTED_NS}" if run.unit else f"{time_ns / 1e9:.6f} s"
 
 
 def seconds(time_ns: float) -> str:

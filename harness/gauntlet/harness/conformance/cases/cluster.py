@@ -9,7 +9,7 @@ from gauntlet.api import errors
 from gauntlet.api.errors import Code, RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.harness.conformance.case import case
-from gauntlet.harness.conformance.expect import expect, expect_that, expect_values
+from gauntlet.harness.conformance.expect import Mismatch, expect, expect_that, expect_values
 from gauntlet.harness.conformance.talk import Talk
 
 NOBODY = ["http://127.0.0.1:1"]  # a peer URL where nobody listens
@@ -134,6 +134,24 @@ async def the_only_voter_is_not_removed(t: Talk) -> None:
     await t.call(pb.MemberAddRequest(peerURLs=NOBODY, isLearner=True))
     error = RpcError(Code.UNKNOWN, errors.MEMBER_NOT_ENOUGH_STARTED.message)
     await t.refused(pb.MemberRemoveRequest(ID=member.ID), error)
+
+
+@case("cluster", fresh=True)
+async def a_second_voter_that_never_started_takes_the_quorum(t: Talk) -> None:
+    """Two of two are needed then: nothing is written any more, and reads that ask nobody else go on."""
+    await t.put("a", "1")
+    answer = await t.call(pb.MemberAddRequest(peerURLs=NOBODY))
+    expect("isLearner", answer.member.isLearner, False)
+    expect("members", len(answer.members), 2)
+    try:
+        await t.call(pb.PutRequest(key=t.k("a"), value=b"2"), timeout=1.5)
+    except RpcError as error:
+        expect("code", error.code, Code.DEADLINE_EXCEEDED)
+    else:
+        raise Mismatch("put", "no answer", "one")
+    expect_values(await t.get("a", serializable=True), b"1")
+    listed = await t.call(pb.MemberListRequest(linearizable=False))
+    expect("members listed", len(listed.members), 2)
 
 
 # ---- three members ----

@@ -87,15 +87,15 @@ class Blocked:
                 found.append(f"call {item.number} that waited: {await self._outcome(item.task)}")
         return "; ".join(found)
 
-    async def cancel(self) -> None:
-        """Ends the calls that still wait, and waits a while for the server to take their keys away."""
+    async def cancel(self, look: bool = True) -> None:
+        """Ends the calls that still wait; with `look` the server is given time to take their keys away."""
         waiting, self.waiting = self.waiting, []
         for item in reversed(waiting):
             item.task.cancel()
             await asyncio.wait({item.task})
             loop = asyncio.get_running_loop()
             deadline = loop.time() + 1.0
-            while loop.time() < deadline:
+            while look and loop.time() < deadline:
                 keys = await self._keys(item.prefix)
                 if all(kv.create_revision != item.created for kv in keys):
                     break

@@ -2,7 +2,8 @@
 
 Rules:
 1. Keys, leases, users and roles come from small pools, so that requests meet; odd ones are among them.
-2. Nothing that would end a single member: no second voter, no removal of the member itself.
+2. Nothing that would end a single member: no removal of the member itself. A second voter, which nobody
+   starts, ends a sequence, so it is drawn seldom.
 3. No txn that deletes "from a key on" and puts: upstream 3.7.1 has two bugs there, and both end the member
    (it reads a value that the txn has deleted; it loses a key if the compaction is at the txn's revision).
    tests/reference/mvcc/test_upstream_equal.py goes as near to them as one can.
@@ -216,7 +217,7 @@ SINGLE: dict[str, Draw] = {
     "hash_kv": st.builds(pb.HashKVRequest, revision=revisions),
     "defragment": st.just(pb.DefragmentRequest()),
     "alarm": st.builds(
-        pb.AlarmRequest, action=st.integers(0, 2), memberID=pick([0, 7, SELF]), alarm=st.integers(0, 1)
+        pb.AlarmRequest, action=st.integers(0, 2), memberID=pick([0, 7, SELF]), alarm=st.integers(0, 2)
     ),
     "downgrade": st.builds(
         pb.DowngradeRequest, action=st.just(0), version=pick(["", "x", "3.6.0", "3.7.0", "3.2.0", "3.6"])
@@ -224,7 +225,7 @@ SINGLE: dict[str, Draw] = {
     "move_leader": st.builds(pb.MoveLeaderRequest, targetID=pick(MEMBERS)),
     "members": st.builds(pb.MemberListRequest, linearizable=flags),
     "add_member": st.one_of(
-        st.builds(pb.MemberAddRequest, peerURLs=_good_urls, isLearner=st.just(True)),
+        st.builds(pb.MemberAddRequest, peerURLs=_good_urls, isLearner=pick([*[True] * 5, False])),
         st.builds(pb.MemberAddRequest, peerURLs=_bad_urls, isLearner=flags),
     ),
     "update_member": st.one_of(

@@ -4,7 +4,8 @@ Rules:
 1. Every sequence begins with an empty store of the same revision on both targets and ends with a comparison
    of all events, all pairs, the hash of all keys, and all leases.
 2. Steps go to both targets at once and one after the other; the next one waits for both answers.
-3. Events are compared when they must have come: before a compaction (which may take a previous value away)
+3. After a second voter nothing is sent but reads that need no quorum, and both targets are started anew.
+4. Events are compared when they must have come: before a compaction (which may take a previous value away)
    and at the end.
 """
 
@@ -94,8 +95,12 @@ class Duel:
         base = max(revisions) + 2
         self._both(lambda side: side.stand_at(base))
 
+    @property
+    def _halted(self) -> bool:
+        return any(side.halted for side in self.sides)
+
     def do(self, step: AnyStep) -> None:
-        if self.shrunk_enough:
+        if self.shrunk_enough or self._halted:
             return
         if is_compaction(step):
             self._compare_events()
@@ -107,16 +112,19 @@ class Duel:
         """The comparison of everything, then the connections are closed."""
         if self.shrunk_enough:
             return
+        halted = self._halted
+        requests: list[Message] = [
+            pb.RangeRequest(key=b"\0", range_end=ALL, serializable=halted),
+            pb.HashKVRequest(),
+            pb.AuthStatusRequest(),
+            pb.MemberListRequest(linearizable=False),
+        ]
         try:
-            self._both(lambda side: side.blocked.cancel())
-            self._compare_events()
-            for request in (
-                pb.RangeRequest(key=b"\0", range_end=ALL),
-                pb.HashKVRequest(),
-                pb.LeaseLeasesRequest(),
-                pb.AuthStatusRequest(),
-                pb.MemberListRequest(),
-            ):
+            self._both(lambda side: side.blocked.cancel(look=not halted))
+            if not halted:
+                self._compare_events()
+                requests.append(pb.LeaseLeasesRequest())
+            for request in requests:
                 self._same_at_last(f"{request.DESCRIPTOR.name} at the end", request)
         finally:
             self._both(lambda side: side.end())

@@ -52,6 +52,7 @@ class Side:
         self.arena = arena
         self.base = 0
         self.restarts: list[str] = []  # why the target had to be started anew
+        self.halted = False  # a second voter was added: without it there is no quorum
         self.names = Normaliser(0)
         self.clients: list[EtcdClient] = []
         self.streams: dict[int, WatchStream] = {}
@@ -70,6 +71,8 @@ class Side:
 
     async def begin(self) -> int:
         """An empty store; a target that does not answer is started anew. Returns the revision."""
+        if self.halted:
+            await self.discard()
         try:
             return await self._begin()
         except (RpcError, TimeoutError) as error:
@@ -80,6 +83,7 @@ class Side:
     async def discard(self) -> None:
         await self.end()
         await self.arena.discard(NEEDS)
+        self.halted = False
 
     async def _begin(self) -> int:
         await self.end()
@@ -134,7 +138,7 @@ class Side:
         self.blocked = Blocked(self.ask, self.names, self._won)
 
     async def end(self) -> None:
-        await self.blocked.cancel()
+        await self.blocked.cancel(look=not self.halted)
         streams, self.streams = self.streams, {}
         clients, self.clients = self.clients, []
         admin, self._admin = self._admin, None
@@ -165,7 +169,7 @@ class Side:
     async def do(self, step: AnyStep) -> str:
         """What became of it, and of the calls that waited for it; errors of every kind are text too."""
         text = await self._text(step)
-        settled = await self.blocked.settle()
+        settled = "" if self.halted else await self.blocked.settle()
         return f"{text}; {settled}" if settled else text
 
     async def _text(self, step: AnyStep) -> str:
@@ -213,7 +217,7 @@ class Side:
             if isinstance(request, pb.LeaseGrantRequest) and not request.ID:
                 self.names.lease_named(answer.ID)
             if isinstance(request, pb.MemberAddRequest):
-                self.members[LEARNER] = answer.member.ID
+                self._added(request, answer.member.ID)
             return self.names.outcome(answer)
         async with await open_stream(client, path, request, timeout=WAIT) as stream:
             pieces = [piece async for piece in stream]
@@ -235,8 +239,14 @@ class Side:
         if answer.status == 200 and isinstance(request, pb.LeaseGrantRequest) and not request.ID:
             self.names.lease_named(int(answer.json()["ID"]))
         if answer.status == 200 and isinstance(request, pb.MemberAddRequest):
-            self.members[LEARNER] = int(answer.json()["member"]["ID"])
+            self._added(request, int(answer.json()["member"]["ID"]))
         return self.names.http(answer)
+
+    def _added(self, request: pb.MemberAddRequest, member: int) -> None:
+        if request.isLearner:
+            self.members[LEARNER] = member
+        else:
+            self.halted = True
 
     async def _another_second(self) -> None:
         """A member's id is made of its URLs and the second, and an id that was removed never comes back."""
