@@ -31,7 +31,7 @@ from gauntlet.reference.alarm import Alarms
 from gauntlet.reference.apply_auth import AuthRequests, Permissions
 from gauntlet.reference.auth.store import AuthStore
 from gauntlet.reference.auth.tokens import AuthInfo, SimpleTokens, TokenProvider
-from gauntlet.reference.backend import Backend
+from gauntlet.reference.backend import Backend, MemoryBackend
 from gauntlet.reference.lease import Lessor
 from gauntlet.reference.membership import Cluster, Downgrade
 from gauntlet.reference.mvcc import operations
@@ -78,6 +78,23 @@ class Frozen:
 
     def chunks(self) -> Iterator[bytes]:
         return buckets.dump(self.image)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The data of a snapshot made out: what a state machine takes over at once."""
+
+    backend: MemoryBackend
+    store: Store
+    attachments: list[tuple[bytes, int]]
+
+    @classmethod
+    def of(cls, data: bytes) -> Image:
+        """A large one takes seconds. Nothing else is touched, so any thread may do it. CorruptDumpError."""
+        backend = MemoryBackend()
+        backend.load([data])
+        store = Store(backend)
+        return cls(backend, store, list(store.attachments()))
 
 
 class StateMachine:
@@ -193,11 +210,15 @@ class StateMachine:
         return Frozen(self.applied_index, self.applied_term, self.conf_state, self.backend.freeze())
 
     def load(self, data: bytes) -> None:
-        """Replaces everything by the image in a snapshot. CorruptDumpError leaves all as it was."""
-        self.backend.load([data])
-        self.store.restore()
+        """Replaces everything by the data of a snapshot. CorruptDumpError leaves all as it was."""
+        self.adopt(Image.of(data))
+
+    def adopt(self, image: Image) -> None:
+        """Replaces everything by the image, which is not to be used any more."""
+        self.backend.adopt(image.backend)
+        self.store.adopt(image.store)
         self.lessor.recover(self.backend)
-        for key, lease_id in self.store.attachments():
+        for key, lease_id in image.attachments:
             self._attach(lease_id, key)
         self.cluster.recover(self.backend)
         self.alarms.recover(self.backend)
@@ -289,7 +310,7 @@ class StateMachine:
     def _lease_grant(self, request: pb.LeaseGrantRequest, now: float) -> Applied:
         room = self._room(quota.LEASE_COST)
         lease = self.lessor.grant(request.ID, request.TTL, now)
-        return Applied(pb.LeaseGrantResponse(ID=lease.id, TTL=lease.ttl), room)
+        return Applied(pb.LeaseGrantResponse(ID=lease.id, TTL=lease.ttl, header=self._header()), room)
 
     def _lease_revoke(self, request: pb.LeaseRevokeRequest, now: float) -> Applied:
         keys = self.lessor.revoke(request.ID)
@@ -297,7 +318,11 @@ class StateMachine:
         for key in keys:
             change.delete_range(key, b"")
         self._changed(change.end())
-        return Applied(pb.LeaseRevokeResponse())
+        return Applied(pb.LeaseRevokeResponse(header=self._header()))
+
+    def _header(self) -> pb.ResponseHeader:
+        """The revision here and now: what is applied next must not show in the answer."""
+        return pb.ResponseHeader(revision=self.store.current_revision)
 
     def _lease_checkpoint(self, request: pb.LeaseCheckpointRequest, now: float) -> Applied:
         persist = self._persist_checkpoints or self.cluster.at_least(CHECKPOINTS_PERSIST)

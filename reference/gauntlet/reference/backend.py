@@ -97,8 +97,8 @@ class Backend(Protocol):
     def dump(self, frozen: Frozen) -> Iterator[bytes]:
         """The serial form, in chunks; safe in another thread."""
 
-    def load(self, chunks: Iterable[bytes]) -> None:
-        """Replaces everything by a dump; raises `CorruptDumpError` and changes nothing if it is damaged."""
+    def adopt(self, other: MemoryBackend) -> None:
+        """Replaces everything by what `other` holds, which is not to be used any more."""
 
 
 # What one entry costs besides its bytes: a leaf element of a database page has a header of this size.
@@ -206,7 +206,11 @@ class MemoryBackend:
     def dump(self, frozen: Frozen) -> Iterator[bytes]:
         return dump(frozen)
 
+    def adopt(self, other: MemoryBackend) -> None:
+        self._buckets, self._size = other._buckets, other._size
+
     def load(self, chunks: Iterable[bytes]) -> None:
+        """Replaces everything by a dump; raises `CorruptDumpError` and changes nothing if it is damaged."""
         frozen = parse(chunks)
         self._buckets = {name: _Bucket(frozen.buckets.get(name)) for name in BUCKETS}
         self._size = frozen.size

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
-from gauntlet.reference.apply import Applied, Frozen, StateMachine
+from gauntlet.reference.apply import Applied, Frozen, Image, StateMachine
 from gauntlet.reference.leadership import Leadership
 from gauntlet.reference.lease_duty import LeaseDuty
 from gauntlet.reference.mvcc.compaction import CompactionJob
@@ -98,6 +98,8 @@ class Effects:
     entries: list[Entry]
     snapshot: Snapshot | None
     must_sync: bool
+    image: Image | None = None
+    """The data of `snapshot` made out, where the shell does that in a thread; for `persisted`."""
 
     @property
     def needs_write(self) -> bool:
@@ -187,9 +189,19 @@ class Node:
         return self.leadership.on_loss
 
     @property
-    def reads_timed_out(self) -> int:
-        """Batches of reads that no leader answered in time, since the start."""
-        return self._reads.timed_out
+    def slow_reads(self) -> int:
+        """Batches of reads that no leader answered in time, and answers that came too late."""
+        return self._reads.slow
+
+    @property
+    def failed_reads(self) -> int:
+        """Batches of reads that a new leader ended."""
+        return self._reads.failed
+
+    @property
+    def installing(self) -> bool:
+        """Whether a snapshot from the leader is being saved and applied."""
+        return self._written is not None and self._written.snapshot is not None
 
     @property
     def term(self) -> int:
@@ -260,8 +272,12 @@ class Node:
         return give_up
 
     def when_compacted(self, job: CompactionJob, then: Callable[[], None]) -> None:
-        """Calls `then` once the job has freed what it frees."""
-        self._compacting.append((job, then))
+        """Calls `then` once the job has freed what it frees: at once for a small one, which is over when it
+        is applied."""
+        if job.done:
+            then()
+        else:
+            self._compacting.append((job, then))
 
     def ensure_leadership(self, then: Callable[[bool], None]) -> None:
         """Tells `then` whether this member may act as the leader, asking a quorum if it has stalled."""
@@ -358,13 +374,14 @@ class Node:
             must_sync=ready.must_sync,
         )
 
-    def persisted(self) -> list[Message]:
-        """The last effects are durable. Gives the messages that had to wait for that."""
+    def persisted(self, image: Image | None = None) -> list[Message]:
+        """The last effects are durable. Gives the messages that had to wait for that. Without `image` a
+        snapshot's data is made out here."""
         ready = self._written
         assert ready is not None, "persisted() without effects under way"
         self._written = None
         if ready.snapshot is not None:
-            self._install(ready.snapshot)
+            self._install(ready.snapshot, image or Image.of(ready.snapshot.data))
             self._apply(ready.committed_entries)
         self._storage.append(ready.entries)
         leading = self.raft.role is Role.LEADER
@@ -469,9 +486,9 @@ class Node:
         message.snapshot = Snapshot(frozen.index, frozen.term, frozen.conf_state, b"")
         return message, frozen
 
-    def _install(self, snapshot: Snapshot) -> None:
+    def _install(self, snapshot: Snapshot, image: Image) -> None:
         self._storage.apply_snapshot(Snapshot(snapshot.index, snapshot.term, snapshot.conf_state, b""))
-        self.machine.load(snapshot.data)
+        self.machine.adopt(image)
         self._snapshot_index = snapshot.index
         self.commit_index = max(self.commit_index, snapshot.index)
         self.learner = self.machine.cluster.is_learner(self.config.member_id)

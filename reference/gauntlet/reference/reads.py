@@ -30,7 +30,8 @@ class ReadIndexes:
         self._ask = ask
         self._next_id = next_id
         self._timeout = timeout
-        self.timed_out = 0
+        self.slow = 0  # questions that timed out, and answers that came too late to count
+        self.failed = 0
         self._waiting: list[Release] = []
         self._asked: list[Release] = []
         self._ids: set[bytes] = set()
@@ -57,7 +58,9 @@ class ReadIndexes:
 
     def answered(self, context: bytes, index: int) -> None:
         """The leader's answer; one to a question no longer open is ignored."""
-        if context in self._ids and self._index is None:
+        if context not in self._ids:
+            self.slow += 1
+        elif self._index is None:
             self._index = index
 
     def applied(self, index: int) -> None:
@@ -72,13 +75,14 @@ class ReadIndexes:
 
     def leader_changed(self) -> None:
         if self._asked and self._index is None:
+            self.failed += 1
             self._finish(errors.LEADER_CHANGED)
 
     def tick(self, now: float) -> None:
         if not self._asked or self._index is not None:
             return
         if now - self._asked_at >= self._timeout:
-            self.timed_out += 1
+            self.slow += 1
             self._finish(errors.TIMEOUT)
         elif now >= self._retry_at:
             self._send(now)

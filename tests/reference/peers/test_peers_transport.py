@@ -374,6 +374,12 @@ def test_a_snapshot_arrives_whole(pair: Any, until: Any, form: str) -> None:
             await until(lambda: a.handler.snapshot_reports)
             assert a.handler.snapshot_reports == [(B, True)]
             assert b.handler.snapshots == [(snap(), database)]
+            sent = a.transport.peers()[B].snapshots
+            received = b.transport.received_snapshots[f"{A:x}"]
+            await until(lambda: sent.done)
+            for tally in (sent, received):
+                assert (tally.running, tally.done, tally.failed) == (0, 1, 0)
+                assert sum(tally.times.counts) == 1
 
     asyncio.run(go())
 
@@ -390,6 +396,10 @@ def test_a_snapshot_that_breaks_off_is_reported_and_not_delivered(pair: Any, unt
             assert a.handler.snapshot_reports == [(B, False)]
             await until(lambda: a.handler.unreachable)
             assert b.handler.snapshots == []
+            received = b.transport.received_snapshots
+            await until(lambda: received and received[f"{A:x}"].failed)
+            for tally in (a.transport.peers()[B].snapshots, received[f"{A:x}"]):
+                assert (tally.running, tally.done, tally.failed, sum(tally.times.counts)) == (0, 0, 1, 0)
             # Nobody to send to.
             a.transport.send_snapshot(Message(MessageType.SNAP, to=0xDD), b"")
             await until(lambda: (0xDD, False) in a.handler.snapshot_reports)

@@ -305,20 +305,22 @@ def test_problems_as_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trust", ["cacert", "skip"])
+@pytest.mark.parametrize("trust", ["cacert", "skip", "auto-tls"])
 def test_tls_and_a_user(
     trust: str, tmp_path: Path, launch: Any, ports: Any, authority: Any, wait_until: Callable[..., None]
 ) -> None:
-    """The service wants certificates, or shows one that nobody knows, and has authentication."""
+    """The service wants certificates, or shows one that nobody knows, or one it made; it knows its users."""
     pair = authority.sign("service")
     client, peer = ports(2)
     url, peer_url = f"https://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
     wants = ("--client-cert-auth", "--trusted-ca-file", str(authority.file)) if trust == "cacert" else ()
+    own = ["--cert-file", str(pair.cert), "--key-file", str(pair.key)]
     service = launch(
         *("--name", "service", "--listen-client-urls", url, "--advertise-client-urls", url),
         *("--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url, "--unsafe-no-fsync"),
-        *("--initial-cluster", f"service={peer_url}", "--cert-file", str(pair.cert)),
-        *("--key-file", str(pair.key), "--bcrypt-cost", "4", *wants),
+        *("--initial-cluster", f"service={peer_url}", "--bcrypt-cost", "4"),
+        *(["--auto-tls"] if trust == "auto-tls" else own),
+        *wants,
     )
     service.wait_for("ready to serve client requests")
     mine = authority.sign("somebody")

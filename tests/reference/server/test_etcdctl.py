@@ -324,6 +324,15 @@ def storage_is_current(session: Session) -> bool:
 SCRIPT: tuple[Callable[[Session], None], ...] = (leadership, keys, txns, watches, maintenance, leases)
 
 
+def find_etcdctl(folder: Path, release: str) -> Path:
+    """The client of a release; an older one stands in a folder of its version beside the current one's."""
+    found = (folder if release == "current" else folder.parent / release) / "etcdctl"
+    if not found.is_file():
+        pytest.skip(f"no etcdctl {release} in {found.parent.name}/ beside {folder.name}/")
+    return found
+
+
+@pytest.mark.parametrize("release", ["current", "3.5.33"])
 @pytest.mark.parametrize("size", [1, 3], ids=["one member", "three members"])
 def test_etcdctl_shows_the_same(
     start_cluster: Callable[..., Any],
@@ -332,15 +341,18 @@ def test_etcdctl_shows_the_same(
     tmp_path: Path,
     wait_until: Callable[[Callable[[], bool], float, str], None],
     size: int,
+    release: str,
 ) -> None:
+    etcdctl = find_etcdctl(upstream_folder, release)
     chosen = ports(2 * size)
     sessions = []
     for kind in ("upstream", "reference"):
         cluster = start_cluster(kind, chosen)
         folder = tmp_path / f"{kind}-work"
         folder.mkdir()
-        session = Session(upstream_folder / "etcdctl", cluster.endpoints, folder)
-        wait_until(partial(storage_is_current, session), 30, "every member's storage at the current version")
+        current = Session(upstream_folder / "etcdctl", cluster.endpoints, folder)
+        wait_until(partial(storage_is_current, current), 30, "every member's storage at the current version")
+        session = Session(etcdctl, cluster.endpoints, folder)
         for part in SCRIPT:
             part(session)
         sessions.append(session)

@@ -312,3 +312,10 @@ def test_grpc_and_http_on_listeners_of_their_own(
     shown = subprocess.run([*curl, f"http://127.0.0.1:{web}/version"], capture_output=True, check=True)
     assert b'"etcdserver":"3.7.1"' in shown.stdout
     assert subprocess.run([*curl, f"{clients}/version"], capture_output=True, check=False).returncode != 0
+
+
+def test_a_secure_metrics_url_needs_the_certificate_of_the_clients() -> None:
+    with pytest.raises(UsageError) as caught:
+        build(parse(["--listen-metrics-urls", "https://127.0.0.1:1"], {}))
+    files = "(--cert-file, --key-file)"
+    assert str(caught.value) == f"client TLS key/cert {files} must be provided for metrics secure url"

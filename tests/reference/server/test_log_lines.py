@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,3 +78,26 @@ def test_what_is_said_in_pythons_way_has_the_same_shape(tmp_path: Path) -> None:
     assert failed["error"].endswith("ValueError: inner")
     assert odd["level"] == "warn"
     assert "odd certificate" in odd["msg"]
+
+
+def test_what_a_member_says_of_its_settings(
+    launch: Callable[..., Any], ports: Callable[[int], list[int]]
+) -> None:
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports(2))
+    member = launch(
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--initial-cluster", f"default={peer}", "--unsafe-no-fsync", "--max-snapshots=10"),
+        *("--v2-deprecation", "write-only-drop-data", "--snapshot-catchup-entries", "1000"),
+        *("--bootstrap-defrag-threshold-megabytes", "7"),
+    )
+    member.wait_for("ready to serve client requests")
+    lines = {line["msg"]: line for line in map(json.loads, member.log.splitlines())}
+    deprecated = "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8."
+    assert lines[deprecated]["level"] == "warn"
+    enforced = "The default value is enforced, ignoring user input."
+    words = f"--v2-deprecation is deprecated and scheduled for removal in v3.8. {enforced}"
+    assert lines[words]["level"] == "warn"
+    assert lines["starting an etcd server"]["snapshot-catchup-entries"] == 1000
+    assert lines["starting an etcd server"]["v2-deprecation"] == "write-only"
+    assert lines["Skipping defragmentation"]["bootstrap-defrag-threshold-bytes"] == 7 << 20

@@ -5,15 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire.types import Context, Method
+from gauntlet.reference.reads import ReadIndexes
 from gauntlet.reference.server.metrics.calls import Calls
 from gauntlet.reference.server.metrics.families import counter, histogram, labelled, text
 from gauntlet.reference.server.metrics.tally import Histogram, Tally, powers
@@ -92,11 +94,16 @@ def test_calls_are_counted_however_they_end() -> None:
 
 @pytest.mark.slow
 def test_what_was_done_is_counted(
-    start_cluster: Callable[..., Any], ports: Callable[[int], list[int]]
+    start_cluster: Callable[..., Any], ports: Callable[[int], list[int]], wait_until: Callable[..., None]
 ) -> None:
     extra = ports(1)[0]
     flags = ("--listen-metrics-urls", f"http://127.0.0.1:{extra}", "--metrics", "extensive")
     endpoint = start_cluster("reference", ports(2), *flags).endpoints[0]
+
+    def settled() -> bool:
+        return any(name == "etcd_cluster_version" for name, _ in numbers(endpoint))
+
+    wait_until(settled, 30, "the cluster version, which is the last entry that nobody asked for")
     before = numbers(endpoint)
     for body in ('{"key":"YQ==","value":"Yg=="}', '{"key":"Yg=="}', "{}"):
         fetch(endpoint, "/v3/kv/put", "POST", body)
@@ -147,6 +154,125 @@ def test_what_was_done_is_counted(
     shown = json.loads(fetch(endpoint, "/debug/vars")[1])
     assert shown["raft.status"]["raftState"] == "StateLeader"
     assert set(shown) >= {"cmdline", "file_descriptor_limit", "memstats", "raft.status"}
+
+
+def count(numbers: Mapping[Any, float], name: str, **labels: str) -> float:
+    return numbers.get((name, tuple(sorted(labels.items()))), 0)
+
+
+@pytest.mark.slow
+def test_watches_compactions_and_snapshots_are_counted(
+    start_cluster: Callable[..., Any], ports: Callable[[int], list[int]], wait_until: Callable[..., None]
+) -> None:
+    endpoint = start_cluster("reference", ports(2)).endpoints[0]
+    before = numbers(endpoint)
+    loop = "etcd_debugging_server_watch_send_loop_"
+    with closing(http.client.HTTPConnection(endpoint, timeout=20)) as watching:
+        create = {"key": "YQ==", "start_revision": "2"}
+        watching.request("POST", "/v3/watch", json.dumps({"create_request": create}))
+        for _ in range(3):
+            fetch(endpoint, "/v3/kv/put", "POST", '{"key":"YQ==","value":"Yg=="}')
+        answer = watching.getresponse()
+        got = b""
+        while got.count(b'"mod_revision"') < 3:
+            got += answer.readline()
+    fetch(endpoint, "/v3/kv/compaction", "POST", '{"revision":"3","physical":true}')
+    assert fetch(endpoint, "/v3/maintenance/snapshot", "POST", "{}")[0] == 200
+    after = numbers(endpoint)
+    assert count(before, loop + "watch_stream_duration_seconds_count") == 0
+    sends = count(after, loop + "watch_stream_duration_seconds_count")
+    assert 1 <= sends <= 3
+    assert count(after, loop + "watch_stream_duration_per_event_seconds_count") == sends
+    whole = count(after, loop + "watch_stream_duration_seconds_sum")
+    assert 0 < count(after, loop + "watch_stream_duration_per_event_seconds_sum") <= whole
+    assert count(after, loop + "control_stream_duration_seconds_count") == 1
+    assert count(after, "etcd_debugging_mvcc_events_total") == 3
+    for part in ("db", "index"):
+        name = f"etcd_debugging_mvcc_{part}_compaction_pause_duration_milliseconds"
+        assert count(before, name + "_count") == 0
+        assert count(after, name + "_count") >= 1
+        assert count(after, name + "_sum") > 0
+    assert count(after, "etcd_debugging_mvcc_db_compaction_keys_total") == 1
+    name = "etcd_disk_backend_snapshot_duration_seconds_count"
+    assert (count(before, name), count(after, name)) == (0, 1)
+
+
+@pytest.mark.slow
+def test_a_learners_snapshot_and_promotion_are_counted_on_both_sides(
+    start_cluster: Callable[..., Any],
+    launch: Callable[..., Any],
+    ports: Callable[[int], list[int]],
+    wait_until: Callable[..., None],
+) -> None:
+    of_first = ports(2)
+    flags = ("--snapshot-count", "10", "--snapshot-catchup-entries", "5")
+    first = start_cluster("reference", of_first, *flags).endpoints[0]
+    for number in range(40):
+        fetch(first, "/v3/kv/put", "POST", json.dumps({"key": "YQ==", "value": f"{number:04}"}))
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports(2))
+    added = json.loads(
+        fetch(first, "/v3/cluster/member/add", "POST", json.dumps({"peerURLs": [peer], "isLearner": True}))[1]
+    )
+    member = int(added["member"]["ID"])
+    leader = f"{int(added['header']['member_id']):x}"
+    ask = json.dumps({"ID": str(member)})
+    assert "in sync with leader" in fetch(first, "/v3/cluster/member/promote", "POST", ask)[1]
+    assert "not found" in fetch(first, "/v3/cluster/member/promote", "POST", '{"ID":"7"}')[1]
+    launch(
+        *("--name", "m2", "--data-dir", "m2", "--initial-cluster-state", "existing"),
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--initial-cluster", f"m1=http://127.0.0.1:{of_first[1]},m2={peer}"),
+    ).wait_for("ready to serve client requests")
+    second = client.removeprefix("http://")
+
+    def promoted() -> bool:
+        return fetch(first, "/v3/cluster/member/promote", "POST", ask)[0] == 200
+
+    wait_until(promoted, 30, "the learner to be promoted")
+    ours, theirs = numbers(first), numbers(second)
+    one, two = {"From": leader}, {"To": f"{member:x}"}
+    assert count(ours, "etcd_network_snapshot_send_success", **two) == 1
+    assert count(ours, "etcd_network_snapshot_send_total_duration_seconds_count", **two) == 1
+    assert count(ours, "etcd_network_snapshot_send_inflights_total", **two) == 0
+    assert count(theirs, "etcd_network_snapshot_receive_success", **one) == 1
+    assert count(theirs, "etcd_network_snapshot_receive_total_duration_seconds_count", **one) == 1
+    for name in ("db_fsync", "db_save_total", "fsync"):
+        assert count(theirs, f"etcd_snap_{name}_duration_seconds_count") >= 1, name
+    assert count(ours, "etcd_snap_fsync_duration_seconds_count") >= 1
+    assert count(ours, "etcd_snap_db_save_total_duration_seconds_count") == 0
+    assert count(ours, "etcd_server_learner_promote_successes") == 1
+    failures = "etcd_server_learner_promote_failures"
+    assert count(ours, failures, Reason="membership: ID not found") == 1
+    reason = "etcdserver: can only promote a learner member which is in sync with leader"
+    assert count(ours, failures, Reason=reason) >= 1
+    assert count(theirs, "etcd_server_learner_promote_successes") == 0
+
+    def probed() -> bool:
+        return count(numbers(first), "etcd_network_peer_round_trip_time_seconds_count", **two) > 0
+
+    wait_until(probed, 30, "a probe of the new member")
+
+
+def test_failed_and_slow_reads_are_counted() -> None:
+    asked: list[bytes] = []
+    heard: list[RpcError | None] = []
+    reads = ReadIndexes(asked.append, iter(range(1, 100)).__next__, timeout=5.0)
+    reads.add(heard.append)
+    reads.start(0.0)
+    reads.leader_changed()
+    assert (reads.failed, reads.slow, heard) == (1, 0, [errors.LEADER_CHANGED])
+    reads.answered(asked[0], 5)
+    assert (reads.failed, reads.slow) == (1, 1)
+    reads.add(heard.append)
+    reads.start(10.0)
+    reads.tick(16.0)
+    assert (reads.failed, reads.slow, heard[1:]) == (1, 2, [errors.TIMEOUT])
+    reads.add(heard.append)
+    reads.start(20.0)
+    reads.answered(asked[-1], 5)
+    reads.applied(5)
+    assert (reads.failed, reads.slow, heard[2:]) == (1, 2, [None])
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.reference import backend
-from gauntlet.reference.apply import Applied
+from gauntlet.reference.apply import Applied, Image
+from gauntlet.reference.raft.types import ConfState, Message, MessageType, Snapshot
 from gauntlet.reference.server.config import build
 from gauntlet.reference.server.flags import parse
 from gauntlet.reference.server.log import Logger
@@ -227,6 +228,86 @@ def test_a_member_that_stops_does_not_wait_for_its_snapshot(
         assert not list((tmp_path / "data" / "member" / "snap").glob("*.tmp"))
 
     run_member(alone(tmp_path, client, peer), again)
+
+
+def of_the_leader(member: Member, data: bytes) -> tuple[Message, bytes]:
+    """A snapshot as a leader of a later term would send it."""
+    member_id = member.member_id
+    ahead = Snapshot(member.node.commit_index + 100, member.node.term + 1, ConfState([member_id, 1]))
+    message = Message(MessageType.SNAP, member_id, 1, member.node.term + 1, snapshot=ahead)
+    return message, data
+
+
+def test_the_loop_runs_while_a_received_snapshot_is_made_out(
+    tmp_path: Path, ports: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old store serves until the new one is there."""
+    go_on = threading.Event()
+    make = Image.of
+
+    def slow(data: bytes) -> Image:
+        assert go_on.wait(DEADLINE)
+        return make(data)
+
+    monkeypatch.setattr(Image, "of", slow)
+
+    async def work(member: Member) -> None:
+        machine = member.node.machine
+        for number in range(3):
+            await put(member, number)
+        image = b"".join(machine.freeze().chunks())
+        await put(member, 3)
+        taken_over, adopt = asyncio.Event(), machine.adopt
+
+        def adopt_and_tell(image: Image) -> None:
+            adopt(image)
+            taken_over.set()
+
+        monkeypatch.setattr(machine, "adopt", adopt_and_tell)
+        member.on_snapshot(*of_the_leader(member, image))
+        ticks = member.config.tick_seconds
+        for _ in range(3):
+            await asyncio.sleep(ticks)
+            assert len(machine.store.range(b"k", b"l").kvs) == 4
+        go_on.set()
+        await asyncio.wait_for(taken_over.wait(), DEADLINE)
+        assert len(machine.store.range(b"k", b"l").kvs) == 3
+
+    run_member(alone(tmp_path, *ports(2)), work)
+
+
+def test_a_damaged_snapshot_ends_the_member_and_is_not_kept(tmp_path: Path, ports: Any) -> None:
+    async def go() -> str | None:
+        ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        log = Logger("fatal", ("stderr",), "json", None)
+        member = Member(build(parse(alone(tmp_path, *ports(2)), {})), log, ended.set_result)
+        try:
+            await member.start()
+            member.on_snapshot(*of_the_leader(member, b"damaged"))
+            return await ended
+        finally:
+            await member.stop()
+
+    reason = asyncio.run(asyncio.wait_for(go(), DEADLINE))
+    assert reason == "the snapshot from the leader is damaged: the dump is cut short"
+    assert not list((tmp_path / "data" / "member" / "snap").glob("*.snap*"))
+
+
+def test_a_small_physical_compaction_is_answered_without_a_pause(tmp_path: Path, ports: Any) -> None:
+    async def work(member: Member) -> None:
+        for number in range(5):
+            await put(member, number)
+        done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        member.node.propose(
+            pb.InternalRaftRequest(compaction=pb.CompactionRequest(revision=4)), done.set_result
+        )
+        job = (await done).job
+        assert job is not None
+        over = asyncio.Event()
+        member.node.when_compacted(job, over.set)
+        await asyncio.wait_for(over.wait(), DEADLINE)
+
+    run_member(alone(tmp_path, *ports(2), "--compaction-sleep-interval=1h"), work)
 
 
 def test_compaction_pauses_as_long_as_it_is_told(tmp_path: Path, ports: Any) -> None:

@@ -127,9 +127,13 @@ def test_allowed_hostnames(
         str(authority.file),
     )
     allowed = ("--client-cert-auth", "--client-cert-allowed-hostname", "db.example.com")
-    launch(*alone(client, peer, *tls, *allowed)).wait_for(READY)
+    member = launch(*alone(client, peer, *tls, *allowed))
+    member.wait_for(READY)
     assert get(client, context(authority.file, known)) == 200
+    assert "rejected connection" not in member.log
     assert refused(client, context(authority.file, other))
+    why = "client certificate authentication failed"
+    member.wait_for(f'"msg":"rejected connection on client endpoint","error":"{why}"')
 
 
 def test_versions_and_cipher_suites(

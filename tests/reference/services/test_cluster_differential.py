@@ -221,11 +221,11 @@ def test_removed_members_and_lost_quorums(kinds: Any, connect: Any, notes_equal:
         removed = cluster.remove(other, lost)
         cluster.notes.append((removed[0], len(removed[2])))
         cluster.start(lost)
-        cluster.notes.append(cluster.members[lost].child.wait(20))
+        cluster.notes.append(ended(cluster.members[lost].child))
         # The leader may go as well.
         removed = cluster.remove(leader, leader)
         cluster.notes.append((removed[0], len(removed[2])))
-        cluster.notes.append(cluster.members[leader].child.wait(20))
+        cluster.notes.append(ended(cluster.members[leader].child))
         client = cluster.clients[other]
         until(lambda client=client: client(PUT, pb.PutRequest(key=b"k"))[0] == "OK")
         notes.append(cluster.notes)

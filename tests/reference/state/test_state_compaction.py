@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from gauntlet.api.messages import etcdserverpb as pb
-from gauntlet.reference.apply import StateMachine
-from gauntlet.reference.backend import MemoryBackend
+from gauntlet.reference.apply import Image, StateMachine
+from gauntlet.reference.backend import CorruptDumpError, MemoryBackend
 
 
 def machine_with(puts: int, batch: int) -> StateMachine:
@@ -47,3 +47,28 @@ def test_a_large_one_goes_on_in_steps(batch: int) -> None:
     assert steps >= 30 // batch
     assert machine.store.hash_kv(30).hash == at_once.store.hash_kv(30).hash
     assert machine.backend.size() == at_once.backend.size()
+
+
+def test_an_image_is_taken_over_with_its_compaction_under_way() -> None:
+    """Whoever gets the data of a snapshot goes on where the sender was, in its own store."""
+    sender, at_once, taker = machine_with(40, batch=5), machine_with(40, batch=1000), machine_with(7, batch=5)
+    compact(taker, 6)
+    (given_up,) = taker.store.compactions
+    compact(sender, 30)
+    compact(at_once, 30)
+    store, backend = taker.store, taker.backend
+    taker.adopt(Image.of(b"".join(sender.freeze().chunks())))
+    assert (taker.store, taker.backend) == (store, backend)
+    assert given_up.done
+    assert taker.applied_index == sender.applied_index
+    while taker.store.compactions:
+        taker.compact_some()
+    assert taker.store.hash_kv(0).hash == at_once.store.hash_kv(0).hash
+    assert taker.backend.size() == at_once.backend.size()
+
+
+def test_a_damaged_image_is_refused_before_it_is_taken_over() -> None:
+    data = bytearray(b"".join(machine_with(5, batch=5).freeze().chunks()))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(CorruptDumpError):
+        Image.of(bytes(data))

@@ -34,7 +34,7 @@ class CompactionJob:
         self.revision = compact_revision
         self.done = False
         self.deleted = 0
-        self._store = store
+        self.store = store
         self._keys: list[bytes] | None = None
         self._at = 0
         self._dropped: set[bytes] = set()  # for membership tests only
@@ -43,18 +43,23 @@ class CompactionJob:
         self._hasher = Hasher(previous, compact_revision)
         self._keep_hash = keep_hash
 
+    @property
+    def sweeping(self) -> bool:
+        """Whether the index is done with."""
+        return self._keys is not None and self._at >= len(self._keys)
+
     def step(self, limit: int = 1000) -> bool:
         """Handles at most `limit` keys or changes; returns whether this job is done."""
         if not self.done:
-            first = self._store.compactions[0]
+            first = self.store.compactions[0]
             first._advance(limit)
             if first.done:
-                self._store.compactions.popleft()
+                self.store.compactions.popleft()
         return self.done
 
     def _advance(self, limit: int) -> None:
         if self._keys is None:
-            self._keys = list(self._store.index.histories)
+            self._keys = list(self.store.index.histories)
         if self._at < len(self._keys):
             keys = self._keys[self._at : self._at + limit]
             self._compact_index(keys)
@@ -64,12 +69,12 @@ class CompactionJob:
             self._sweep(limit)
 
     def _compact_index(self, keys: list[bytes]) -> None:
-        index = self._store.index
+        index = self.store.index
         for key in keys:
             self._dropped.update(index.compact(key, self.revision))
 
     def _sweep(self, limit: int) -> None:
-        store, dropped = self._store, self._dropped
+        store, dropped = self.store, self._dropped
         pairs = store.backend.range(KEY, self._start, self._end, limit)
         self._hasher.add(pairs, dropped=dropped)
         for key, _ in pairs:

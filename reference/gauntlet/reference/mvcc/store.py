@@ -196,10 +196,8 @@ class Store:
     # Start.
 
     def restore(self) -> None:
-        """Reads everything anew from the backend, at start and after `Backend.load`."""
-        for job in self.compactions:
-            job.done = True
-        self.compactions.clear()
+        """Reads everything anew from the backend."""
+        self._give_up_compactions()
         self.hashes = HashCache()
         self.index = KeyIndex()
         self.current_revision = 1
@@ -210,6 +208,20 @@ class Store:
         self.current_revision = max(self.current_revision, self.compact_revision, scheduled or 0)
         if scheduled is not None and scheduled > max(self.compact_revision, 0):
             self.compact(scheduled)
+
+    def adopt(self, other: Store) -> None:
+        """Becomes what `other` is, once its backend has been adopted by this one's."""
+        self._give_up_compactions()
+        self.index, self.hashes = other.index, other.hashes
+        self.current_revision, self.compact_revision = other.current_revision, other.compact_revision
+        for job in other.compactions:
+            job.store = self
+            self.compactions.append(job)
+
+    def _give_up_compactions(self) -> None:
+        for job in self.compactions:
+            job.done = True
+        self.compactions.clear()
 
     def _stored_changes(self) -> Iterator[tuple[bytes, bytes, int, int]]:
         start = revision.key_of(1)

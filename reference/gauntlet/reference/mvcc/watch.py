@@ -203,6 +203,11 @@ class WatchHub:
         """How many wait for their sink to have room."""
         return len(self._blocked)
 
+    @property
+    def pending_events(self) -> int:
+        """How many events wait with them."""
+        return sum(len(watcher.pending[1]) for watcher in self._blocked if watcher.pending is not None)
+
     def watch(
         self,
         key: bytes,

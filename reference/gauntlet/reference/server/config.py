@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -11,14 +11,13 @@ from gauntlet.reference.server.flags import FLAGS, UsageError, parse_bool, parse
 from gauntlet.reference.server.settings import Settings
 from gauntlet.reference.server.settings import read as read_settings
 
-VERSION = "3.7.1"
-CLUSTER_VERSION = "3.7.0"
 DEFAULT_QUOTA = 2 * 1024**3
 UNLIMITED_QUOTA = 2**63 - 1
 CONFLICT = (
     "multiple discovery or bootstrap flags are set. "
     'Choose one of "initial-cluster", "discovery-endpoints" or "discovery-srv"'
 )
+MISSING_TLS = "TLS key/cert (--cert-file, --key-file)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,15 @@ class Config:
     more: Settings
 
 
-def check_one_way(given: Mapping[str, str]) -> None:
-    """UsageError where the flags name two ways to the first members."""
+def check_together(given: Mapping[str, str]) -> None:
+    """UsageError where flags need or exclude each other, or name two ways to the first members."""
+    name, state = given.get("name", ""), given.get("initial-cluster-state", "new")
+    if "listen-client-urls" in given and "advertise-client-urls" not in given:
+        raise UsageError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
+    if state not in ("new", "existing"):
+        raise UsageError(f"--initial-cluster-state: {state!r} is neither new nor existing")
+    if not given.get("data-dir") and "/" in name:
+        raise UsageError(f"--name {name!r} cannot name the data directory; give --data-dir")
     ways = [bool(given.get(flag)) for flag in ("initial-cluster", "discovery-endpoints", "discovery-srv")]
     if ways[1] and (ways[0] or ways[2]):
         raise UsageError(CONFLICT)
@@ -101,12 +107,38 @@ def check_url_schemes(given: Mapping[str, str], more: Settings) -> None:
     ):
         for url in split_urls(flag, given.get(flag, "")):
             if urlsplit(url).scheme.endswith("s") and not files.given:
+                if flag == "listen-metrics-urls":
+                    raise UsageError(f"client {MISSING_TLS} must be provided for metrics secure url")
                 raise UsageError(
-                    "TLS key/cert (--cert-file, --key-file) must be provided "
-                    f"for client url {url} with HTTPS scheme"
+                    f"{MISSING_TLS} must be provided for client url {url} with HTTPS scheme"
                     if files is more.tls.client
                     else f"--{flag}: {url} needs --peer-cert-file and --peer-key-file, or --peer-auto-tls"
                 )
+
+
+def check_timing(heartbeat: int, election: int) -> None:
+    """UsageError, in etcd's words, for intervals (ms) with which no leader would stay."""
+    if heartbeat <= 0:
+        raise UsageError("--heartbeat-interval must be >0 (set to 0ms)")
+    if election < 5 * heartbeat:
+        raise UsageError(
+            f"--election-timeout[{election}ms] should be at least as 5 times as "
+            f"--heartbeat-interval[{heartbeat}ms]"
+        )
+    if election > 50_000:
+        raise UsageError(f"--election-timeout[{election}ms] is too long, and should be set less than 50000ms")
+
+
+def first_members(
+    name: str, peer_urls: Sequence[str], given: Mapping[str, str], more: Settings
+) -> tuple[dict[str, list[str]], str]:
+    """The cluster as far as the flags tell, and its token. ClusterConfigError."""
+    if more.discovery is not None:
+        # Until the others are known; the members' ids come from the token of the discovery.
+        return {name: sorted(peer_urls)}, more.discovery.token
+    text = given.get("initial-cluster") or ",".join(f"{name}={url}" for url in peer_urls)
+    token = given.get("initial-cluster-token", FLAGS["initial-cluster-token"].default)
+    return parse_initial_cluster(text), token
 
 
 def build(given: Mapping[str, str]) -> Config:
@@ -121,31 +153,11 @@ def build(given: Mapping[str, str]) -> Config:
     name = text("name")
     peer_urls = split_urls("initial-advertise-peer-urls", text("initial-advertise-peer-urls"))
     heartbeat, election = number("heartbeat-interval"), number("election-timeout")
-    if heartbeat <= 0:
-        raise UsageError("--heartbeat-interval must be >0 (set to 0ms)")
-    if election < 5 * heartbeat:
-        raise UsageError(
-            f"--election-timeout[{election}ms] should be at least as 5 times as "
-            f"--heartbeat-interval[{heartbeat}ms]"
-        )
-    if election > 50_000:
-        raise UsageError(f"--election-timeout[{election}ms] is too long, and should be set less than 50000ms")
-    if "listen-client-urls" in given and "advertise-client-urls" not in given:
-        raise UsageError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
-    check_one_way(given)
-    state = text("initial-cluster-state")
-    if state not in ("new", "existing"):
-        raise UsageError(f"--initial-cluster-state: {state!r} is neither new nor existing")
-    cluster_text = given.get("initial-cluster") or ",".join(f"{name}={url}" for url in peer_urls)
-    cluster = parse_initial_cluster(cluster_text)
-    if not text("data-dir") and "/" in name:
-        raise UsageError(f"--name {name!r} cannot name the data directory; give --data-dir")
+    check_timing(heartbeat, election)
+    check_together(given)
     more = read_settings(given, split_urls)
     check_url_schemes(given, more)
-    token = text("initial-cluster-token")
-    if more.discovery is not None:
-        # Until the others are known; the members' ids come from the token of the discovery.
-        cluster, token = {name: sorted(peer_urls)}, more.discovery.token
+    cluster, token = first_members(name, peer_urls, given, more)
     quota = number("quota-backend-bytes")
     return Config(
         name=name,
@@ -158,7 +170,7 @@ def build(given: Mapping[str, str]) -> Config:
         advertise_client_urls=split_urls("advertise-client-urls", text("advertise-client-urls")),
         initial_cluster=cluster,
         initial_cluster_token=token,
-        initial_cluster_state=state,
+        initial_cluster_state=text("initial-cluster-state"),
         snapshot_count=max(1, number("snapshot-count")),
         catch_up_entries=number("snapshot-catchup-entries"),
         tick_seconds=heartbeat / 1000,

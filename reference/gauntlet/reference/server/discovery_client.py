@@ -8,24 +8,19 @@ within the dial time-out; a service without authentication does not mind.
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import grpc.aio
-from cryptography import x509
 from gauntlet.api import errors
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import services
 from gauntlet.reference.server.discovery import Found, ServiceError
+from gauntlet.reference.server.discovery_tunnel import Tunnel
 from gauntlet.reference.server.flags import UsageError
 from gauntlet.reference.server.settings import Discovery
 
-T = TypeVar("T")
 # Go's client pings no more often than this; etcd hangs up on one that does. Seconds.
 LEAST_KEEPALIVE = 10.0
 RANGE, PUT = "etcdserverpb.KV/Range", "etcdserverpb.KV/Put"
@@ -35,26 +30,44 @@ WATCH, AUTHENTICATE = "etcdserverpb.Watch/Watch", "etcdserverpb.Auth/Authenticat
 class GrpcService:
     """Implements discovery.Service."""
 
-    def __init__(self, settings: Discovery, channels: list[grpc.aio.Channel]) -> None:
+    def __init__(self, settings: Discovery) -> None:
         self._settings = settings
-        self._channels = channels
+        self._channels: list[grpc.aio.Channel] = []
+        self._tunnels: list[Tunnel] = []
         self._token: str | None = None
 
     @classmethod
     async def open(cls, settings: Discovery) -> GrpcService:
         """UsageError for files that cannot be used, ServiceError where the user is not let in."""
-        service = cls(settings, [await _channel(settings, endpoint) for endpoint in settings.endpoints])
-        if settings.user and settings.password:
-            try:
+        service = cls(settings)
+        try:
+            for endpoint in settings.endpoints:
+                await service._connect(endpoint)
+            if settings.user and settings.password:
                 await service._authenticate()
-            except ServiceError:
-                await service.close()
-                raise
+        except (ServiceError, UsageError):
+            await service.close()
+            raise
         return service
+
+    async def _connect(self, endpoint: str) -> None:
+        settings = self._settings
+        scheme, _, rest = endpoint.rpartition("://")
+        address = rest.rstrip("/")
+        given = settings.cert_file or settings.ca_file or not settings.insecure or settings.skip_verify
+        target = f"unix:{rest}" if scheme in ("unix", "unixs") else address
+        if scheme in ("https", "unixs") or (scheme not in ("http", "unix") and given):
+            tunnel = await Tunnel.open(settings, rest if scheme == "unixs" else address, scheme == "unixs")
+            self._tunnels.append(tunnel)
+            target = tunnel.target
+        authority = "localhost" if scheme in ("unix", "unixs") else address
+        self._channels.append(grpc.aio.insecure_channel(target, _options(settings, authority)))
 
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()
+        for tunnel in self._tunnels:
+            await tunnel.close()
 
     async def get(self, key: str, *, prefix: bool = False) -> tuple[list[Found], int]:
         request = pb.RangeRequest(key=key.encode(), range_end=_end(key) if prefix else b"")
@@ -80,7 +93,7 @@ class GrpcService:
                 yield [_found(event.kv) for event in response.events]
         except grpc.aio.AioRpcError as error:
             self._turn()
-            raise ServiceError(_words(error)) from None
+            raise ServiceError(self._words(error)) from None
         finally:
             call.cancel()
 
@@ -91,7 +104,7 @@ class GrpcService:
             self._token = (await self._each(AUTHENTICATE, request, settings.dial_timeout)).token
         except grpc.aio.AioRpcError as error:
             if error.details() != errors.AUTH_NOT_ENABLED.message:
-                raise ServiceError(_words(error)) from None
+                raise ServiceError(self._words(error)) from None
 
     async def _ask(self, method: str, request: Any, timeout: float) -> Any:
         try:
@@ -99,7 +112,7 @@ class GrpcService:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED and self._token is not None:
                 await self._authenticate()
-            raise ServiceError(_words(error)) from None
+            raise ServiceError(self._words(error)) from None
 
     async def _each(self, method: str, request: Any, timeout: float) -> Any:
         """Asks one endpoint after the other until one is there."""
@@ -121,59 +134,21 @@ class GrpcService:
     def _turn(self) -> None:
         self._channels.append(self._channels.pop(0))
 
+    def _words(self, error: grpc.aio.AioRpcError) -> str:
+        reasons = [tunnel.failure for tunnel in self._tunnels if tunnel.failure]
+        return f"{error.code().name}: {'; '.join(reasons) or error.details()}"
+
     def _metadata(self) -> list[tuple[str, str]]:
         return [] if self._token is None else [("token", self._token)]
 
 
-async def _channel(settings: Discovery, endpoint: str) -> grpc.aio.Channel:
-    options: list[tuple[str, Any]] = [
+def _options(settings: Discovery, authority: str) -> list[tuple[str, Any]]:
+    return [
         ("grpc.keepalive_time_ms", int(1000 * max(LEAST_KEEPALIVE, settings.keepalive_time))),
         ("grpc.keepalive_timeout_ms", int(1000 * settings.keepalive_timeout)),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.default_authority", authority),
     ]
-    scheme, _, rest = endpoint.rpartition("://")
-    target = f"unix:{rest}" if scheme in ("unix", "unixs") else rest.rstrip("/")
-    given = settings.cert_file or settings.ca_file or not settings.insecure or settings.skip_verify
-    if scheme == "http" or (scheme not in ("https", "unixs") and not given):
-        return grpc.aio.insecure_channel(target, options)
-    roots = _read(settings.ca_file)
-    if settings.skip_verify:
-        # gRPC's client cannot be told to trust anybody: it is told to trust the certificate that is shown.
-        roots, name = await _shown(target)
-        options.append(("grpc.ssl_target_name_override", name))
-    credentials = grpc.ssl_channel_credentials(roots, _read(settings.key_file), _read(settings.cert_file))
-    return grpc.aio.secure_channel(target, credentials, options)
-
-
-def _read(path: str) -> bytes | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path} for discovery: {error.strerror}") from None
-
-
-async def _shown(target: str) -> tuple[bytes | None, str]:
-    """The certificate of a server and a name in it; nothing where no server is there yet."""
-    parts = urlsplit(f"//{target}")
-    address = (parts.hostname or "", parts.port or 443)
-    try:
-        pem = await _in_thread(lambda: ssl.get_server_certificate(address, timeout=2.0))
-    except (OSError, ssl.SSLError):
-        return None, address[0]
-    certificate = x509.load_pem_x509_certificate(pem.encode())
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        hosts = names.get_values_for_type(x509.DNSName)
-        hosts += [str(each) for each in names.get_values_for_type(x509.IPAddress)]
-    except x509.ExtensionNotFound:
-        hosts = []
-    return pem.encode(), hosts[0] if hosts else address[0]
-
-
-def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
-    return asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _found(kv: Any) -> Found:
@@ -185,7 +160,3 @@ def _end(prefix: str) -> bytes:
     """The end of the range of all keys with the prefix, which ends in a letter."""
     raw = prefix.encode()
     return raw[:-1] + bytes([raw[-1] + 1])
-
-
-def _words(error: grpc.aio.AioRpcError) -> str:
-    return f"{error.code().name}: {error.details()}"

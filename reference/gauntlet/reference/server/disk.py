@@ -282,10 +282,12 @@ class FileDisk:
                 self._cut()
 
     def save_snapshot(self, snapshot: Snapshot, hard_state: HardState | None = None) -> None:
-        self.write_snapshot(snapshot, len(snapshot.data), (snapshot.data,))
+        self.write_snapshot(snapshot, len(snapshot.data), (snapshot.data,), received=True)
         self.mark_snapshot(snapshot, hard_state)
 
-    def write_snapshot(self, snapshot: Snapshot, size: int, pieces: Iterable[bytes]) -> None:
+    def write_snapshot(
+        self, snapshot: Snapshot, size: int, pieces: Iterable[bytes], *, received: bool = False
+    ) -> None:
         """Makes the file durable; it counts once it is marked. `size` is that of all pieces, in bytes; the
         snapshot's own data is not looked at. Another thread may write the log meanwhile."""
         if not snapshot.index:
@@ -297,14 +299,21 @@ class FileDisk:
             fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
             try:
                 self._write_pieces(fd, snapfile.SnapshotFrame(snapshot, size), pieces)
-                self.tally.snapshot_encode.observe(perf_counter() - began)
+                written = perf_counter()
+                self.tally.snapshot_encode.observe(written - began)
                 if self._sync:
                     os.fsync(fd)
+                synced = perf_counter() - written
+                self.tally.snapshot_fsync.observe(synced)
             finally:
                 os.close(fd)
             making.rename(self.snap_dir / name)
             self._sync_dir(self.snap_dir)
-            self.tally.snapshot_save.observe(perf_counter() - began)
+            took = perf_counter() - began
+            self.tally.snapshot_save.observe(took)
+            if received:
+                self.tally.received_fsync.observe(synced)
+                self.tally.received_save.observe(took)
 
     def _write_pieces(self, fd: int, frame: snapfile.SnapshotFrame, pieces: Iterable[bytes]) -> None:
         _write_all(fd, frame.head, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,16 +18,16 @@ from gauntlet.api.wire.limits import Limits
 from gauntlet.api.wire.server import Server
 from gauntlet.api.wire.types import Answer, Method
 from gauntlet.reference.node import Node
-from gauntlet.reference.server.config import VERSION, Config
+from gauntlet.reference.server.config import Config
 from gauntlet.reference.server.http import client_pages, health_pages, pages_handler
 from gauntlet.reference.server.listeners import Listeners, secure_twin
 from gauntlet.reference.server.log import Logger, header_log
 from gauntlet.reference.server.metrics.applies import Applies
 from gauntlet.reference.server.metrics.calls import Calls
-from gauntlet.reference.server.metrics.collector import MemberCollector
-from gauntlet.reference.server.metrics.page import MetricsPage, vars_page
+from gauntlet.reference.server.metrics.debug_vars import vars_page
 from gauntlet.reference.server.metrics.tally import Tally
 from gauntlet.reference.server.peers.status import PeerStatus
+from gauntlet.reference.server.release import VERSION
 from gauntlet.reference.server.settings import TlsFiles
 from gauntlet.reference.server.tls import FileContext, client_context, server_context, with_own_certificate
 from gauntlet.reference.server.web import client_web
@@ -39,7 +39,7 @@ OVERHEAD = 512 * 1024
 class Contexts:
     """The TLS contexts of a member; None where a side has no TLS. UsageError for unusable files."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, log: Logger) -> None:
         settings = config.more.tls
         own = Path(config.data_dir, "fixtures")
         client = _prepared(
@@ -48,14 +48,27 @@ class Contexts:
         peer = _prepared(settings.peer, own / "peer", config.listen_peer_urls, settings.validity_years)
         self.clients = server_context(client, settings) if client.given else None
         self.peers = server_context(peer, settings) if peer.given else None
+        for context, side in ((self.clients, "client"), (self.peers, "peer")):
+            if context is not None:
+                context.on_rejected = partial(_rejected, log, side)
         needs_dialing = peer.given or peer.trusted_ca_file or peer.client_cert_file
         self.dial: FileContext | None = client_context(peer, settings) if needs_dialing else None
+
+
+def _rejected(log: Logger, side: str, reason: str) -> None:
+    log.warn(f"rejected connection on {side} endpoint", error=reason)
 
 
 def _prepared(files: TlsFiles, directory: Path, urls: Sequence[str], years: int) -> TlsFiles:
     if files.auto and not files.cert_file:
         return with_own_certificate(files, directory, urls, years)
     return files
+
+
+def on_first_request(make: Callable[[], HttpHandler]) -> HttpHandler:
+    """A handler that is made when somebody asks: what it loads is not waited for at the start."""
+    made = cache(make)
+    return lambda request, responder: made()(request, responder)
 
 
 class Front:
@@ -82,17 +95,8 @@ class Front:
         limit = more.upkeep.warn_apply
         applies = Applies(self.tally, limit, partial(self._slow_apply, limit), node.when_compacted)
         node.machine.wrap_handlers(applies.wrap)
-        collector = MemberCollector(
-            node,
-            self.tally,
-            calls,
-            peers,
-            version=VERSION,
-            quota=config.quota_bytes,
-            features=more.features,
-        )
-        self.metrics = MetricsPage(collector, self.tally)
-        pages = client_pages(node, self.tally, self.metrics, partial(vars_page, node))
+        metrics = on_first_request(partial(self._metrics_page, node, calls, peers))
+        pages = client_pages(node, self.tally, metrics, partial(vars_page, node))
         max_message = config.max_request_bytes + OVERHEAD
         web = client_web(
             pages_handler(pages),
@@ -114,8 +118,26 @@ class Front:
         headers = header_log(os.environ)
         self._server = Server(counted, None if self._split else web, limits=limits, header_log=headers)
         self._http_server = Server({}, web, limits=limits, header_log=headers)
-        metrics_pages: dict[str, HttpHandler] = {"/metrics": self.metrics, **health_pages(node, self.tally)}
+        metrics_pages: dict[str, HttpHandler] = {"/metrics": metrics, **health_pages(node, self.tally)}
         self._metrics_server = Server({}, pages_handler(metrics_pages), limits=Limits())
+
+    def _metrics_page(
+        self, node: Node, calls: Calls, peers: Callable[[], Mapping[int, PeerStatus]]
+    ) -> HttpHandler:
+        from gauntlet.reference.server.metrics.collector import MemberCollector
+        from gauntlet.reference.server.metrics.page import MetricsPage
+
+        config = self._config
+        collector = MemberCollector(
+            node,
+            self.tally,
+            calls,
+            peers,
+            version=VERSION,
+            quota=config.quota_bytes,
+            features=config.more.features,
+        )
+        return MetricsPage(collector, self.tally)
 
     async def listen(self, listeners: Listeners) -> None:
         """Serves the clients."""

@@ -12,8 +12,8 @@ from gauntlet.api.errors import RpcError
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire.http_types import HttpHandler, HttpRequest, HttpResponder
 from gauntlet.reference.node import Node
-from gauntlet.reference.server.config import VERSION
 from gauntlet.reference.server.metrics.tally import Tally
+from gauntlet.reference.server.release import VERSION
 
 Report = Callable[[str], None]  # called with "" when the check passed, else with the reason
 Check = Callable[[Report], None]

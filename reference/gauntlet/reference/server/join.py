@@ -21,9 +21,10 @@ from gauntlet.api.wire.http1_client import HttpClientConnection, HttpClientError
 from gauntlet.reference import membership
 from gauntlet.reference.membership import Member, MembershipError, decode_member
 from gauntlet.reference.server.bootstrap import ExistingCluster
-from gauntlet.reference.server.config import VERSION, Config
+from gauntlet.reference.server.config import Config
 from gauntlet.reference.server.flags import UsageError
 from gauntlet.reference.server.peers.identity import parse_id, parse_version
+from gauntlet.reference.server.release import VERSION
 
 JOIN_TIMEOUT, FOUND_TIMEOUT = 10.0, 1.0
 OLDEST = (3, 0)

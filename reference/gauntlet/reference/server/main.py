@@ -1,36 +1,17 @@
-"""`gauntlet-etcd`: a drop-in for the `etcd` command."""
+"""`gauntlet-etcd`: a drop-in for the `etcd` command.
+
+Tools ask for the version before they start a member, so what a member needs is loaded after that question.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-import platform
-import signal
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from gauntlet.reference.backend import CorruptDumpError
-from gauntlet.reference.membership import ClusterConfigError
-from gauntlet.reference.ports import DiskFailedError
-from gauntlet.reference.server.config import VERSION, Config, build
-from gauntlet.reference.server.discovery import DiscoveryError, discover
-from gauntlet.reference.server.disk import DataDirError
-from gauntlet.reference.server.flags import (
-    FLAGS,
-    UsageError,
-    overridden,
-    parse,
-    parse_duration,
-    unknown_variables,
-)
-from gauntlet.reference.server.front import Contexts
-from gauntlet.reference.server.join import look_around
-from gauntlet.reference.server.listeners import Listeners
-from gauntlet.reference.server.log import Logger
-from gauntlet.reference.server.member import Member
-from gauntlet.reference.server.peers.links import LEAST_TIMEOUT
+from gauntlet.reference.server.flags import FLAGS, UsageError, parse
+from gauntlet.reference.server.release import VERSION
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -38,134 +19,48 @@ EXIT_FAILED = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a member until it is told to stop. Errors are one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        given = parse(sys.argv[1:] if arguments is None else arguments, os.environ)
-        if given.get("version") == "true":
-            print(version_text())
-            return 0
-        if given.get("help") == "true":
-            print(usage())
-            return 0
-        path = given.get("config-file")
-        # The YAML and DNS libraries are a tenth of what a member loads: only who needs them waits for them.
-        if path:
-            from gauntlet.reference.server.config_file import read_config_file
-
-            given = read_config_file(path)
-        if given.get("discovery-srv"):
-            from gauntlet.reference.server.srv import with_srv
-
-            given = with_srv(given)
-        config = build(given)
-        log = Logger(config.log_level, config.log_outputs, config.log_format, config.more.rotation)
-        log.relay()
-        tell(config, given, log, path, sys.argv[1:] if arguments is None else arguments)
-    except (UsageError, ClusterConfigError, ValueError) as error:
+        given = parse(arguments, os.environ)
+    except UsageError as error:
         print(f"gauntlet-etcd: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except OSError as error:
-        print(f"gauntlet-etcd: cannot open log output {error.filename}: {error.strerror}", file=sys.stderr)
-        return EXIT_USAGE
-    # The disk thread hands its results over more often than Python's default of 5 ms would let it.
-    sys.setswitchinterval(0.0005)
-    # Requests live until they are applied: the default of looking for garbage after every 700 objects mostly
-    # finds live ones, and hands them on to be looked at again.
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        return asyncio.run(run(config, log))
-    except (
-        *(UsageError, ClusterConfigError, DiscoveryError),
-        *(DataDirError, DiskFailedError, CorruptDumpError),
-    ) as error:
-        print(f"gauntlet-etcd: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"gauntlet-etcd: {error.strerror or error}", file=sys.stderr)
-    return EXIT_FAILED
+    if given.get("version") == "true":
+        return say(version_text())
+    if given.get("help") == "true":
+        return say(usage())
+    # Nothing that is loaded now is ever garbage: looking for some would take time, now and later.
+    gc.disable()
+    from gauntlet.reference.server.life import live
+
+    gc.freeze()
+    gc.enable()
+    return live(given, arguments)
 
 
-def tell(
-    config: Config,
-    given: Mapping[str, str],
-    log: Logger,
-    config_file: str | None,
-    arguments: Sequence[str],
-) -> None:
-    """What somebody who wonders about settings wants to find in the log."""
-    if config_file:
-        log.info(
-            "loaded server configuration, other configuration command line flags and environment variables "
-            "will be ignored if provided",
-            path=config_file,
-        )
-    else:
-        for variable in unknown_variables(os.environ):
-            log.warn("unrecognized environment variable", environment_variable=variable)
-        for variable in overridden(arguments, os.environ):
-            log.warn("shadowed by the command line", environment_variable=variable)
-    for flag, least in (("raft-read-timeout", LEAST_TIMEOUT), ("raft-write-timeout", LEAST_TIMEOUT)):
-        if parse_duration(given.get(flag, FLAGS[flag].default)) < least:
-            log.info(f"{flag} increased to minimum value: {least:g}s")
-    more = config.more
-    if more.enabled("LeaseCheckpoint") and not more.enabled("LeaseCheckpointPersist"):
-        log.warn(
-            "Detected that checkpointing is enabled without persistence. "
-            "Consider enabling feature gate LeaseCheckpointPersist"
-        )
-    if config.name == "default":
-        log.warn(
-            "it isn't recommended to use default name, please set a value for --name. "
-            "Note that etcd might run into issue when multiple members have the same default name",
-            name=config.name,
-        )
-
-
-async def run(config: Config, log: Logger) -> int:
-    """A member's life in this loop; returns the exit status."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[str | None] = loop.create_future()
-
-    def end(reason: str | None) -> None:
-        if not ended.done():
-            ended.set_result(reason)
-
-    listeners = Listeners(config)
-    try:
-        contexts = Contexts(config)
-        existing = await look_around(config, contexts.dial)
-        config = await discover(config, log)
-        member = Member(config, log, end, existing, contexts, listeners)
-    except BaseException:
-        listeners.close()
-        raise
-    stop_requested = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_requested.set)
-    start = loop.create_task(member.start())
-    stop = loop.create_task(stop_requested.wait())
-    over: set[asyncio.Future[Any]] = {stop, ended}
-    await asyncio.wait({start, *over}, return_when=asyncio.FIRST_COMPLETED)
-    if start.done() and start.exception() is None:
-        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    start.cancel()
-    await asyncio.wait({start})
-    await member.stop()
-    if not start.cancelled() and (failed := start.exception()) is not None:
-        raise failed
-    if ended.done() and ended.result() is not None:
-        print(f"gauntlet-etcd: {ended.result()}", file=sys.stderr)
+def say(text: str) -> int:
+    """Prints an answer; the exit status tells whether anybody could read it."""
+    if sys.stdout is None:
+        print("gauntlet-etcd: cannot write to stdout: it is closed", file=sys.stderr)
         return EXIT_FAILED
-    log.info("the member was removed from the cluster" if ended.done() else "stopped")
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        print(f"gauntlet-etcd: cannot write to stdout: {error.strerror}", file=sys.stderr)
+        # The interpreter will want to write what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     return 0
 
 
 def version_text() -> str:
     """What `--version` prints; the first line is the one that tools look for."""
+    system = os.uname()
     return (
         f"etcd Version: {VERSION}\n"
         "Git SHA: gauntlet\n"
-        f"Go Version: none ({platform.python_implementation()} {platform.python_version()})\n"
-        f"Go OS/Arch: {platform.system().lower()}/{platform.machine()}"
+        f"Go Version: none ({sys.implementation.name} {sys.version.split()[0]})\n"
+        f"Go OS/Arch: {system.sysname.lower()}/{system.machine}"
     )
 
 

@@ -22,8 +22,8 @@ from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import membershippb
 from gauntlet.api.wire.limits import Limits
 from gauntlet.api.wire.server import Server
-from gauntlet.reference.apply import Applied, Frozen, StateMachine
-from gauntlet.reference.backend import MemoryBackend
+from gauntlet.reference.apply import Applied, Frozen, Image, StateMachine
+from gauntlet.reference.backend import CorruptDumpError, MemoryBackend
 from gauntlet.reference.lease import min_ttl
 from gauntlet.reference.node import Effects, Node, NodeConfig
 from gauntlet.reference.ports import DiskFailedError
@@ -32,7 +32,7 @@ from gauntlet.reference.raft.rawnode import RawNode
 from gauntlet.reference.raft.types import Message, Snapshot
 from gauntlet.reference.server.bootstrap import Bootstrap, ExistingCluster, bootstrap
 from gauntlet.reference.server.cluster_pages import serve_cluster
-from gauntlet.reference.server.config import VERSION, Config
+from gauntlet.reference.server.config import Config
 from gauntlet.reference.server.front import Contexts, Front
 from gauntlet.reference.server.hashes import serve_hashes
 from gauntlet.reference.server.ids import RequestIds
@@ -45,6 +45,7 @@ from gauntlet.reference.server.passwords import BcryptPasswords
 from gauntlet.reference.server.peers.endpoints import MemberInfo
 from gauntlet.reference.server.peers.links import Links
 from gauntlet.reference.server.peers.transport import PeerTransport
+from gauntlet.reference.server.release import VERSION
 from gauntlet.reference.server.tls import AddressChecked
 from gauntlet.reference.server.tokens import make_tokens
 from gauntlet.reference.server.upkeep import Upkeep
@@ -86,7 +87,7 @@ class Member:
         self._turn_scheduled = False
         self._tick_handle: asyncio.TimerHandle | None = None
         self._last_tick = self._loop.time()
-        self._tls = contexts or Contexts(config)
+        self._tls = contexts or Contexts(config, log)
         self._listeners = listeners or Listeners(config)
         self._compaction_timer: asyncio.TimerHandle | None = None
         boot = bootstrap(config, existing)
@@ -97,7 +98,37 @@ class Member:
         recovered = boot.recovered
         self.member_id = recovered.node_id
         self.cluster_id = recovered.cluster_id
-        self._peers = PeerTransport(
+        self._peers = self._make_peers()
+        self.node = self._make_node(boot)
+        self._leader = LeaderClient(self.node, self._loop, self._tls.dial)
+        self._passwords = BcryptPasswords(config.bcrypt_cost, self._loop)
+        self._versions = VersionMonitor(
+            self.node, VERSION, self._tls.dial, config.more.upkeep.downgrade_check
+        )
+        self._api = Api(self.node, self._leader, self._passwords, config)
+        serve_leases(self._peers.routes, self._api.leases)
+        serve_cluster(self._peers.routes, self.node, self._api.cluster)
+        self._tally = Tally()
+        self._tally.disk = self._disk.tally
+        self._tally.promotions = self._api.cluster.promotions
+        self._tally.received_snapshots = self._peers.received_snapshots
+        self._front = Front(
+            config, log, self.node, self._api.methods(), self._peers.peers, self._tls, self._tally
+        )
+        self._upkeep = Upkeep(config, log, self.node, self._tls.dial, self._tally)
+        serve_hashes(self._peers.routes, self.node)
+        self._peer_server = self._make_peer_server()
+        log.info(
+            "restarting local member" if self.restarted else "starting local member",
+            local_member_id=f"{self.member_id:x}",
+            cluster_id=f"{self.cluster_id:x}",
+            commit_index=recovered.hard_state.commit,
+            applied_index=self.node.machine.applied_index,
+        )
+
+    def _make_peers(self) -> PeerTransport:
+        config = self.config
+        return PeerTransport(
             member_id=self.member_id,
             cluster_id=self.cluster_id,
             local_urls=list(config.advertise_peer_urls),
@@ -113,36 +144,15 @@ class Member:
             ),
             on_removed=lambda: self._end(None),
         )
-        self.node = self._make_node(boot)
-        self._leader = LeaderClient(self.node, self._loop, self._tls.dial)
-        self._passwords = BcryptPasswords(config.bcrypt_cost, self._loop)
-        self._versions = VersionMonitor(
-            self.node, VERSION, self._tls.dial, config.more.upkeep.downgrade_check
-        )
-        self._api = Api(self.node, self._leader, self._passwords, config)
-        serve_leases(self._peers.routes, self._api.leases)
-        serve_cluster(self._peers.routes, self.node, self._api.cluster)
-        self._tally = Tally()
-        self._tally.disk = self._disk.tally
-        self._front = Front(
-            config, log, self.node, self._api.methods(), self._peers.peers, self._tls, self._tally
-        )
-        self._upkeep = Upkeep(config, log, self.node, self._tls.dial, self._tally)
-        serve_hashes(self._peers.routes, self.node)
-        peer_handler = self._peers.http_handler
-        if self._tls.peers is not None and not config.more.tls.peer.skip_address_check:
-            peer_handler = AddressChecked(peer_handler, addresses_of)
-        self._peer_server = Server({}, peer_handler, limits=Limits())
-        log.info(
-            "restarting local member" if self.restarted else "starting local member",
-            local_member_id=f"{self.member_id:x}",
-            cluster_id=f"{self.cluster_id:x}",
-            commit_index=recovered.hard_state.commit,
-            applied_index=self.node.machine.applied_index,
-        )
 
-    def _make_node(self, boot: Bootstrap) -> Node:
-        config, recovered = self.config, boot.recovered
+    def _make_peer_server(self) -> Server:
+        handler = self._peers.http_handler
+        if self._tls.peers is not None and not self.config.more.tls.peer.skip_address_check:
+            handler = AddressChecked(handler, addresses_of)
+        return Server({}, handler, limits=Limits())
+
+    def _make_machine(self, boot: Bootstrap) -> StateMachine:
+        config = self.config
         machine = StateMachine(
             MemoryBackend(),
             cluster_id=self.cluster_id,
@@ -155,9 +165,23 @@ class Member:
             persist_checkpoints=config.more.enabled("LeaseCheckpointPersist"),
         )
         machine.cluster.seed(boot.joining)
+        if boot.recovered.snapshot is not None:
+            machine.load(boot.recovered.snapshot.data)
+        if config.more.upkeep.defrag_threshold:
+            # What is loaded has no holes: no threshold is ever reached.
+            size = machine.backend.size()
+            self.log.info(
+                "Skipping defragmentation",
+                current_db_size_bytes=size,
+                current_db_size_in_use_bytes=size,
+                bootstrap_defrag_threshold_bytes=config.more.upkeep.defrag_threshold,
+            )
+        return machine
+
+    def _make_node(self, boot: Bootstrap) -> Node:
+        config, recovered = self.config, boot.recovered
+        machine = self._make_machine(boot)
         snapshot = recovered.snapshot
-        if snapshot is not None:
-            machine.load(snapshot.data)
         seed = random.Random(f"{self.member_id:x}:{time.time_ns()}")
         raft = RawNode(
             RaftConfig(
@@ -310,9 +334,9 @@ class Member:
             self._peers.send(effects.messages)
             self._send_snapshots()
             if effects.needs_write:
-                self._writer.submit(partial(self._write, effects), self._written)
+                self._writer.submit(partial(self._write, effects), partial(self._written, effects))
                 break
-            self._finish_cycle()
+            self._finish_cycle(effects)
         self.node.sync_watches()
         self._versions.tick()
         if self._compaction_timer is None and self.node.compacting:
@@ -322,25 +346,40 @@ class Member:
     def _compact(self) -> None:
         self._compaction_timer = None
         if not self._ended:
-            self._guard(self.node.compact_some)
+            self._guard(self._compact_some)
             self.wake()
+
+    def _compact_some(self) -> None:
+        tally = self._tally
+        at_index = any(not job.sweeping for job in self.node.machine.store.compactions)
+        began = time.perf_counter()
+        self.node.compact_some()
+        took = (time.perf_counter() - began) * 1000
+        tally.compaction_pauses.observe(took)
+        if at_index:
+            tally.index_compaction_pauses.observe(took)
 
     def _write(self, effects: Effects) -> None:
         """In the disk's thread."""
         if effects.snapshot is not None:
+            # Before it is saved: a member must not begin anew with an image that it cannot read.
+            try:
+                effects.image = Image.of(effects.snapshot.data)
+            except CorruptDumpError as error:
+                raise DiskFailedError(f"the snapshot from the leader is damaged: {error}") from None
             self._disk.save_snapshot(effects.snapshot, effects.hard_state)
             self._disk.save(None, effects.entries, True)
             self._disk.release(effects.snapshot.index)
         else:
             self._disk.save(effects.hard_state, effects.entries, effects.must_sync)
 
-    def _written(self) -> None:
+    def _written(self, effects: Effects) -> None:
         if not self._ended:
-            self._guard(self._finish_cycle)
+            self._guard(partial(self._finish_cycle, effects))
             self._turn()
 
-    def _finish_cycle(self) -> None:
-        self._peers.send(self.node.persisted())
+    def _finish_cycle(self, effects: Effects) -> None:
+        self._peers.send(self.node.persisted(effects.image))
         self._send_snapshots()
         outbox = self.node.outbox
         frozen, outbox.snapshot_to_save = outbox.snapshot_to_save, None

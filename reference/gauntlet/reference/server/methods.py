@@ -9,7 +9,8 @@ from typing import Protocol
 from gauntlet.api.messages import services
 from gauntlet.api.wire.types import Method, StreamHandler, UnaryHandler
 from gauntlet.reference.node import Node
-from gauntlet.reference.server.config import VERSION, Config
+from gauntlet.reference.server.config import Config
+from gauntlet.reference.server.release import VERSION
 from gauntlet.reference.services.auth import AuthService, Passwords
 from gauntlet.reference.services.base import Quota, checked_stream, leader_checked
 from gauntlet.reference.services.cluster import ClusterService, LeaderMembers

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-import bcrypt
 from gauntlet.api.errors import Code, RpcError
 from gauntlet.reference.auth.tokens import LETTERS, PREFIX_LENGTH
 from gauntlet.reference.services.auth import Compared, Hashed
+
+if TYPE_CHECKING:  # both are loaded for the first password, which most members never see
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MIN_COST, MAX_COST, DEFAULT_COST = 4, 31, 10
 MAX_PASSWORD = 72  # bytes
@@ -35,8 +37,13 @@ class BcryptPasswords:
     def __init__(self, cost: int, loop: asyncio.AbstractEventLoop) -> None:
         self._cost = effective_cost(cost)
         self._loop = loop
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="bcrypt")
         self._closed = False
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="bcrypt")
 
     def hash(self, password: str, then: Hashed) -> None:
         secret = password.encode()
@@ -44,7 +51,7 @@ class BcryptPasswords:
             then(TOO_LONG)
             return
         cost = self._cost
-        self._run(lambda: bcrypt.hashpw(secret, bcrypt.gensalt(cost, b"2a")), then)
+        self._run(lambda: hash_of(secret, cost), then)
 
     def compare(self, password: str, hashed: bytes, then: Compared) -> None:
         secret = password.encode()[:MAX_PASSWORD]
@@ -55,7 +62,8 @@ class BcryptPasswords:
 
     def close(self) -> None:
         self._closed = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if "_pool" in self.__dict__:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         def done(future: Future[T]) -> None:
@@ -66,9 +74,17 @@ class BcryptPasswords:
             self._pool.submit(work).add_done_callback(done)
 
 
-def matches(secret: bytes, hashed: bytes) -> bool:
+def hash_of(secret: bytes, cost: int) -> bytes:
+    import bcrypt
+
+    return bcrypt.hashpw(secret, bcrypt.gensalt(cost, b"2a"))
+
+
+def matches(secret: bytes, stored: bytes) -> bool:
+    import bcrypt
+
     try:
-        return bcrypt.checkpw(secret, hashed)
+        return bcrypt.checkpw(secret, stored)
     except ValueError:
         # Not a hash: a user whose password was changed to nothing.
         return False

@@ -83,6 +83,7 @@ class UpkeepSettings:
     warn_apply: float
     warn_request: float
     lock_memory: bool
+    defrag_threshold: int  # bytes
     compaction_pause: float
     downgrade_check: float
 
@@ -280,6 +281,7 @@ def _upkeep(flags: _Flags, features: dict[str, tuple[str, bool]]) -> UpkeepSetti
         warn_apply=flags.seconds("warning-apply-duration"),
         warn_request=flags.seconds("warning-unary-request-duration"),
         lock_memory=flags.truth("memory-mlock"),
+        defrag_threshold=int(flags.text("bootstrap-defrag-threshold-megabytes")) << 20,
         compaction_pause=flags.seconds("compaction-sleep-interval") or COMPACTION_PAUSE,
         downgrade_check=flags.seconds("downgrade-check-time"),
     )

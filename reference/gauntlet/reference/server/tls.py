@@ -9,25 +9,20 @@ Rules (etcd's transport package):
 - A member with auto-TLS makes a self-signed certificate, keeps it in its data directory, and, dialing, trusts
   whoever answers.
 - On the peer port a certificate that names addresses must name the one it comes from (`AddressChecked`).
+
+certificates.py, which loads a large library, is imported where there is a certificate to look at.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gauntlet.api.wire.http_types import HttpHandler, HttpRequest, HttpResponder
 from gauntlet.reference.server.flags import UsageError
 from gauntlet.reference.server.settings import TlsFiles, TlsSettings
@@ -61,16 +56,25 @@ class _Checked(ssl.SSLObject):
     """A connection whose peer is looked at once the handshake is done."""
 
     def do_handshake(self) -> None:
-        super().do_handshake()
         context = self.context
-        if isinstance(context, FileContext):
+        assert isinstance(context, FileContext)
+        try:
+            super().do_handshake()
             context.check_peer(self)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise  # goes on when more has arrived
+        except ssl.SSLError as error:
+            if context.on_rejected is not None:
+                context.on_rejected(str(error.args[-1]))
+            raise
 
 
 class FileContext(ssl.SSLContext):
     """A context that follows its certificate files. Made by `server_context` and `client_context`."""
 
     sslobject_class = _Checked
+    on_rejected: Callable[[str], None] | None = None
+    """Hears why a handshake failed."""
     _pair: tuple[str, str] = ("", "")
     _stamp: tuple[int, ...] = ()
     _crl_file = ""
@@ -84,7 +88,7 @@ class FileContext(ssl.SSLContext):
             self.load_cert_chain(cert_file, key_file)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"cannot use certificate {cert_file} with key {key_file}: {error}") from None
-        self._stamp = _stamp(self._pair)
+        self._stamp = file_stamp(self._pair)
         return self
 
     def check(self, files: TlsFiles) -> Self:
@@ -97,7 +101,7 @@ class FileContext(ssl.SSLContext):
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """Every new connection begins here."""
         if self._pair[0]:
-            stamp = _stamp(self._pair)
+            stamp = file_stamp(self._pair)
             if stamp and stamp != self._stamp:
                 try:
                     self.load_cert_chain(*self._pair)
@@ -115,13 +119,9 @@ class FileContext(ssl.SSLContext):
             if self.verify_mode is ssl.CERT_REQUIRED:
                 raise ssl.SSLCertVerificationError("no certificate")
             return
-        certificate = x509.load_der_x509_certificate(raw)
-        if self._crl_file and certificate.serial_number in revoked(self._crl_file):
-            raise ssl.SSLCertVerificationError("transport: certificate serial is revoked")
-        if self._allowed_names and common_name(certificate) not in self._allowed_names:
-            raise ssl.SSLCertVerificationError("client certificate authentication failed")
-        if self._allowed_hosts and not any(names(certificate, host) for host in self._allowed_hosts):
-            raise ssl.SSLCertVerificationError("client certificate authentication failed")
+        from gauntlet.reference.server.certificates import check_client
+
+        check_client(raw, self._crl_file, self._allowed_names, self._allowed_hosts)
 
 
 def server_context(files: TlsFiles, settings: TlsSettings) -> FileContext:
@@ -177,66 +177,13 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
         raise UsageError(f"cannot use trusted CA file {path}: {error}") from None
 
 
-def _stamp(paths: Sequence[str]) -> tuple[int, ...]:
+def file_stamp(paths: Sequence[str]) -> tuple[int, ...]:
+    """What changes when the files do; empty while one of them is missing."""
     try:
         found = [os.stat(path) for path in paths]
     except OSError:
         return ()
     return tuple(number for one in found for number in (one.st_mtime_ns, one.st_ino, one.st_size))
-
-
-# Revocation and names.
-
-_revoked: dict[str, tuple[tuple[int, ...], frozenset[int]]] = {}
-
-
-def revoked(path: str) -> frozenset[int]:
-    """Serial numbers of a revocation list, PEM or DER; SSLCertVerificationError when it cannot be read."""
-    stamp = _stamp((path,))
-    known = _revoked.get(path)
-    if known is not None and stamp and known[0] == stamp:
-        return known[1]
-    try:
-        data = Path(path).read_bytes()
-        pem = data.lstrip().startswith(b"-----")
-        crl = x509.load_pem_x509_crl(data) if pem else x509.load_der_x509_crl(data)
-    except (OSError, ValueError) as error:
-        raise ssl.SSLCertVerificationError(f"cannot read revocation list {path}: {error}") from None
-    serials = frozenset(entry.serial_number for entry in crl)
-    _revoked[path] = (stamp, serials)
-    return serials
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
-
-
-def subject_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """DNS names and IP addresses, as text."""
-    try:
-        names_ = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return [], []
-    addresses = [str(address) for address in names_.get_values_for_type(x509.IPAddress)]
-    return names_.get_values_for_type(x509.DNSName), addresses
-
-
-def names(certificate: x509.Certificate, host: str) -> bool:
-    """Whether the certificate is for this host name or address; a wildcard stands for one label."""
-    dns, addresses = subject_names(certificate)
-    try:
-        return str(ipaddress.ip_address(host.strip("[]"))) in addresses
-    except ValueError:
-        pass
-    wanted = host.lower().rstrip(".")
-    for name in dns:
-        offered = name.lower().rstrip(".")
-        if offered == wanted:
-            return True
-        if offered.startswith("*.") and wanted.partition(".")[2] == offered[2:]:
-            return True
-    return False
 
 
 class AddressChecked:
@@ -267,7 +214,9 @@ class AddressChecked:
         return known
 
     def _look(self, raw: bytes, address: str) -> bool:
-        dns, addresses = subject_names(x509.load_der_x509_certificate(raw))
+        from gauntlet.reference.server.certificates import hosts_of
+
+        dns, addresses = hosts_of(raw)
         if not dns and not addresses:
             return True
         if address in addresses:
@@ -275,15 +224,14 @@ class AddressChecked:
         return any(address in self._resolve(name) for name in dns if not name.startswith("*."))
 
 
-# Certificates of our own.
-
-
 def with_own_certificate(files: TlsFiles, directory: Path, urls: Sequence[str], years: int) -> TlsFiles:
     """`files` with a certificate from `directory`, made there first if there is none."""
     cert, key = directory / "cert.pem", directory / "key.pem"
     if not (cert.exists() and key.exists()):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(cert, key, [urlsplit(url).hostname or "" for url in urls], years)
+        from gauntlet.reference.server.certificates import make
+
+        make(cert, key, [urlsplit(url).hostname or "" for url in urls], years)
     return replace(
         files,
         cert_file=str(cert),
@@ -291,53 +239,3 @@ def with_own_certificate(files: TlsFiles, directory: Path, urls: Sequence[str], 
         client_cert_file=str(cert),
         client_key_file=str(key),
     )
-
-
-def _make(cert: Path, key: Path, hosts: Sequence[str], years: int) -> None:
-    private = ec.generate_private_key(ec.SECP521R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "etcd")])
-    now = datetime.now(UTC)
-    usage = partial(
-        x509.KeyUsage,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    names_ = [_general_name(host) for host in sorted(set(hosts)) if host]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=365 * years))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(usage(digital_signature=True, key_encipherment=True, crl_sign=True), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-            critical=False,
-        )
-    )
-    if names_:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names_), critical=False)
-    certificate = builder.sign(private, hashes.SHA512())
-    cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(
-            private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)

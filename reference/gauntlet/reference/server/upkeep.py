@@ -6,7 +6,6 @@ The rules are in compactors.py and corruption.py; here are the timers and the pr
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
@@ -189,6 +188,8 @@ class Upkeep:
         return await result
 
     def _lock_memory(self) -> None:
+        import ctypes
+
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.mlockall(_MCL_CURRENT_AND_FUTURE):
             self._log.warn("failed to lock the memory", error=os.strerror(ctypes.get_errno()))

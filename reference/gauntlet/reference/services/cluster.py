@@ -29,6 +29,12 @@ from gauntlet.reference.services.guard import AUTHORIZATION, TOKEN, Guard
 
 HEALTHY_SECONDS = 5.0
 # Upstream hands out its client's form of this error, which gRPC takes for one without a code.
+# etcd counts failed promotions under its internal words, and some of those differ from what clients see.
+_INTERNAL_WORDS = {
+    errors.MEMBER_NOT_FOUND: "membership: ID not found",
+    errors.MEMBER_NOT_LEARNER: "membership: can only promote a learner member",
+    errors.PERMISSION_DENIED: "auth: permission denied",
+}
 NOT_ENOUGH_STARTED = RpcError(errors.Code.UNKNOWN, errors.MEMBER_NOT_ENOUGH_STARTED.message, definite=True)
 
 Promoted = Callable[[Sequence[Member] | RpcError], None]
@@ -61,6 +67,7 @@ class ClusterService(Service):
         self._strict = strict
         self._wall = wall
         self._cluster = node.machine.cluster
+        self.promotions: dict[str, int] = {}  # decided here, by what was wrong; "" counts the successes
 
     def member_list(self, context: Context, request: pb.MemberListRequest, reply: Reply) -> None:
         def answer() -> None:
@@ -125,24 +132,29 @@ class ClusterService(Service):
     def promote(self, context: Context, member_id: int, then: Promoted) -> None:
         """Promotes here if this member leads, else through the leader."""
 
+        def decided(result: Sequence[Member] | RpcError) -> None:
+            why = _INTERNAL_WORDS.get(result, result.message) if isinstance(result, RpcError) else ""
+            self.promotions[why] = self.promotions.get(why, 0) + 1
+            then(result)
+
         def caught_up(error: RpcError | None) -> None:
             if error is not None:
-                then(error)
+                decided(error)
                 return
             refusal = self._refuses_promoting(member_id)
             if refusal == errors.NOT_LEADER:
                 metadata = context.metadata
                 self._leader.promote(member_id, metadata.get(TOKEN, metadata.get(AUTHORIZATION)), then)
             elif refusal is not None:
-                then(refusal)
+                decided(refusal)
             else:
                 change = membership.promote_change(member_id)
                 context.on_cancel(self.node.propose_conf_change(change, changed))
 
         def changed(result: Applied) -> None:
-            then(result.response if result.error is None else result.error)
+            decided(result.response if result.error is None else result.error)
 
-        self.guard.require_root(context, lambda: self.node.when_applied(caught_up), then)
+        self.guard.require_root(context, lambda: self.node.when_applied(caught_up), decided)
 
     # What strict reconfiguration has against it.
 

@@ -60,6 +60,9 @@ class Applies:
                     tally.slow_applies += 1
                     if self._on_slow is not None:
                         self._on_slow(operation, took)
+            if applied.job is not None:  # its first step is part of the apply
+                tally.compaction_pauses.observe(took * 1000)
+                tally.index_compaction_pauses.observe(took * 1000)
             if applied.job is not None and self._when_compacted is not None:
                 self._when_compacted(applied.job, partial(self._compacted, applied.job, began))
             if count is not None and applied.response is not None:

@@ -171,14 +171,32 @@ class _Stream:
         if not isinstance(message, bytes):
             if self._is_watch:
                 assert isinstance(message, pb.WatchResponse)
-                tally.events += len(message.events)
-            elif self._is_keep_alive:
+                self._send_watch(message)
+                return
+            if self._is_keep_alive:
                 assert isinstance(message, pb.LeaseKeepAliveResponse)
                 tally.leases_renewed += message.TTL > 0
             message = message.SerializeToString()
         self._rpc.sent += 1
         tally.sent_bytes += len(message)
         self._stream.send(message)
+
+    def _send_watch(self, response: pb.WatchResponse) -> None:
+        began = perf_counter()
+        tally = self._tally
+        message = response.SerializeToString()
+        self._rpc.sent += 1
+        tally.sent_bytes += len(message)
+        self._stream.send(message)
+        took = perf_counter() - began
+        if events := len(response.events):
+            tally.events += events
+            tally.watch_sends.observe(took)
+            tally.watch_sends_per_event.observe(took / events)
+        elif response.created or response.canceled:
+            tally.watch_controls.observe(took)
+        else:
+            tally.watch_progress.observe(took)
 
     def finish(self, error: RpcError | None = None) -> None:
         self.over(0 if error is None else error.code)
@@ -209,6 +227,8 @@ class _Stream:
         if self._rpc.times is not None:
             self._rpc.times.observe(perf_counter() - self._began)
         self._tally.watch_streams -= self._is_watch
+        if self._path == "/etcdserverpb.Maintenance/Snapshot":
+            self._tally.client_snapshots.observe(perf_counter() - self._began)
         failure = STREAM_FAILURES.get(self._path)
         if failure is not None and code not in (Code.OK, Code.CANCELLED):
             failures = self._tally.stream_failures

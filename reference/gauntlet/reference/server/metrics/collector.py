@@ -14,7 +14,7 @@ from gauntlet.api.messages import services
 from gauntlet.reference.node import Node
 from gauntlet.reference.server.metrics.calls import Calls
 from gauntlet.reference.server.metrics.families import counter, gauge, histogram, labelled
-from gauntlet.reference.server.metrics.tally import Histogram, Tally
+from gauntlet.reference.server.metrics.tally import Histogram, SnapshotTally, Tally
 from gauntlet.reference.server.peers.status import PeerStatus
 from prometheus_client.metrics_core import Metric
 
@@ -85,7 +85,14 @@ class MemberCollector:
         yield gauge(name + "proposals_pending", "Proposals waiting for their answer.", node.pending)
         yield counter(name + "proposals_failed_total", "Proposals that timed out.", node.proposals_failed)
         yield counter(name + "slow_apply_total", "Applies slower than the limit.", tally.slow_applies)
-        yield counter(name + "slow_read_indexes_total", "Reads that timed out.", node.reads_timed_out)
+        yield counter(name + "slow_read_indexes_total", "Late or missing answers.", node.slow_reads)
+        yield counter(name + "read_indexes_failed_total", "Reads a new leader ended.", node.failed_reads)
+        yield gauge(name + "snapshot_apply_in_progress_total", "A snapshot.", float(node.installing))
+        failures = {(why,): float(count) for why, count in tally.promotions.items() if why}
+        yield counter(name + "learner_promote_successes", "Promotions.", tally.promotions.get("", 0))
+        yield labelled(
+            name + "learner_promote_failures", "Promotions refused.", "counter", ("Reason",), failures
+        )
         yield counter(name + "heartbeat_send_failures_total", "Late heartbeats.", tally.late_heartbeats)
         yield gauge(name + "quota_backend_bytes", "The backend's quota in bytes.", self._quota)
         yield histogram(
@@ -133,6 +140,18 @@ class MemberCollector:
         yield histogram(
             name + "db_compaction_total_duration_milliseconds", "A compaction.", tally.compaction_total
         )
+        yield histogram(
+            name + "db_compaction_pause_duration_milliseconds",
+            "Steps of compactions.",
+            tally.compaction_pauses,
+        )
+        yield histogram(
+            name + "index_compaction_pause_duration_milliseconds",
+            "Steps of compactions at the index.",
+            tally.index_compaction_pauses,
+        )
+        pending = machine.watches.pending_events
+        yield gauge(name + "pending_events_total", "Events that wait for slow clients.", pending)
         yield counter("etcd_mvcc_put_total", "Puts.", tally.puts)
         yield counter("etcd_mvcc_delete_total", "Deletes.", tally.deletes)
         yield counter("etcd_mvcc_range_total", "Ranges.", tally.ranges)
@@ -140,6 +159,9 @@ class MemberCollector:
         size = machine.backend.size()
         yield gauge("etcd_mvcc_db_total_size_in_bytes", "The store's size.", size)
         yield gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "The store's size in use.", size)
+        yield histogram(
+            "etcd_disk_backend_snapshot_duration_seconds", "Snapshots for clients.", tally.client_snapshots
+        )
         yield histogram("etcd_mvcc_hash_duration_seconds", "Hashing the backend.", tally.hash_times)
         yield histogram("etcd_mvcc_hash_rev_duration_seconds", "Hashing by revision.", tally.hash_kv_times)
         yield histogram("etcd_disk_backend_defrag_duration_seconds", "Defragmenting.", tally.defrag_times)
@@ -173,6 +195,14 @@ class MemberCollector:
             {(_word(ok),): times for ok, times in tally.range_times.items()},
             ("success",),
         )
+        name = "etcd_debugging_server_watch_send_loop_"
+        for suffix, words, times in (
+            ("watch_stream_duration_seconds", "Sending events.", tally.watch_sends),
+            ("watch_stream_duration_per_event_seconds", "The same by event.", tally.watch_sends_per_event),
+            ("control_stream_duration_seconds", "Answers to requests.", tally.watch_controls),
+            ("progress_duration_seconds", "Sending progress notes.", tally.watch_progress),
+        ):
+            yield histogram(name + suffix, words, times)
         name = "etcd_network_client_grpc_"
         yield counter(name + "received_bytes_total", "Bytes of clients' messages.", tally.received_bytes)
         yield counter(name + "sent_bytes_total", "Bytes of messages to clients.", tally.sent_bytes)
@@ -192,6 +222,10 @@ class MemberCollector:
         name = "etcd_debugging_snap_save_"
         yield histogram(name + "marshalling_duration_seconds", "Encoding a snapshot.", disk.snapshot_encode)
         yield histogram(name + "total_duration_seconds", "Saving a snapshot.", disk.snapshot_save)
+        yield histogram("etcd_snap_fsync_duration_seconds", "Syncing a snapshot.", disk.snapshot_fsync)
+        name = "etcd_snap_db_"
+        yield histogram(name + "fsync_duration_seconds", "Syncing a received one.", disk.received_fsync)
+        yield histogram(name + "save_total_duration_seconds", "Saving a received one.", disk.received_save)
 
     def _network(self) -> Iterable[Metric]:
         own = f"{self._node.config.member_id:x}"
@@ -212,6 +246,11 @@ class MemberCollector:
         ):
             values = {(peer,): getattr(status, attribute) for peer, status in peers.items()}
             yield labelled(name + suffix, words, "counter", (label,), values)
+        trips = {(peer,): status.round_trips for peer, status in peers.items() if status.round_trips.sum}
+        yield histogram(name + "peer_round_trip_time_seconds", "Round trips of probes.", trips, ("To",))
+        sent = {peer: status.snapshots for peer, status in peers.items() if status.snapshots.used}
+        yield from _snapshots(name + "snapshot_send_", "To", sent)
+        yield from _snapshots(name + "snapshot_receive_", "From", self._tally.received_snapshots)
 
     def _grpc(self) -> Iterable[Metric]:
         labels = ("grpc_type", "grpc_service", "grpc_method")
@@ -254,6 +293,19 @@ class MemberCollector:
         name = "promhttp_metric_handler_requests_"
         yield gauge(name + "in_flight", "Scrapes being served.", 1)
         yield labelled(name + "total", "Scrapes by status.", "counter", ("code",), scrapes)
+
+
+def _snapshots(name: str, label: str, tallies: Mapping[str, SnapshotTally]) -> Iterator[Metric]:
+    """Like in etcd, only peers with which there was something to count."""
+    for suffix, kind, attribute in (
+        ("success", "counter", "done"),
+        ("failures", "counter", "failed"),
+        ("inflights_total", "gauge", "running"),
+    ):
+        values = {(peer,): getattr(tally, attribute) for peer, tally in tallies.items()}
+        yield labelled(name + suffix, f"Snapshots: {attribute}.", kind, (label,), values)
+    times = {(peer,): tally.times for peer, tally in tallies.items() if tally.done}
+    yield histogram(name + "total_duration_seconds", "Snapshots, from end to end.", times, (label,))
 
 
 def _word(ok: bool) -> str:

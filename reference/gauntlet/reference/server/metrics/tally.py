@@ -8,7 +8,7 @@ histogram whose sum is one observation ahead of its count, never a torn number.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def powers(start: float, factor: float, count: int) -> tuple[float, ...]:
@@ -18,6 +18,7 @@ def powers(start: float, factor: float, count: int) -> tuple[float, ...]:
 
 MILLISECONDS_UP = powers(0.001, 2, 14)
 APPLY_BOUNDS = powers(0.0001, 2, 20)
+SNAPSHOT_BOUNDS = powers(0.1, 2, 10)
 
 
 class Histogram:
@@ -54,15 +55,35 @@ class RpcTally:
 DEFAULT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class SnapshotTally:
+    """Snapshots from one sender, or to one peer: under way, done, failed, and how long the done ones took."""
+
+    __slots__ = ("done", "failed", "running", "times")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.done = 0
+        self.failed = 0
+        self.times = Histogram(SNAPSHOT_BOUNDS)
+
+    @property
+    def used(self) -> bool:
+        return bool(self.running or self.done or self.failed)
+
+
 class DiskTally:
-    """What the disk's thread adds to. Seconds and bytes."""
+    """What the disk's threads add to. Seconds and bytes."""
 
     def __init__(self) -> None:
         self.fsync = Histogram()
         self.write = Histogram()
         self.written_bytes = 0
         self.snapshot_encode = Histogram()
+        self.snapshot_fsync = Histogram()
         self.snapshot_save = Histogram()
+        # Of snapshots that the leader sent.
+        self.received_fsync = Histogram()
+        self.received_save = Histogram(SNAPSHOT_BOUNDS)
 
 
 class Tally:
@@ -92,11 +113,20 @@ class Tally:
         # Watches.
         self.watch_streams = 0
         self.events = 0
+        self.watch_sends = Histogram()
+        self.watch_sends_per_event = Histogram()
+        self.watch_controls = Histogram()
+        self.watch_progress = Histogram()
         # The member.
         self.late_heartbeats = 0
         self.compactions_at = 0.0
         self.compacted_keys = 0
         self.compaction_total = Histogram(powers(100, 2, 14))
+        self.compaction_pauses = Histogram(powers(1, 2, 13))
+        self.index_compaction_pauses = Histogram(powers(0.5, 2, 14))
+        self.promotions: dict[str, int] = {}  # by what was wrong; "" counts those that succeeded
+        self.received_snapshots: Mapping[str, SnapshotTally] = {}  # by sender
+        self.client_snapshots = Histogram(powers(0.01, 2, 17))
         self.hash_times = Histogram(powers(0.01, 2, 15))
         self.hash_kv_times = Histogram(powers(0.01, 2, 15))
         self.defrag_times = Histogram(powers(0.1, 2, 13))

@@ -11,18 +11,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Protocol
 
 from gauntlet.api.wire.http_types import HttpRequest, HttpResponder
 from gauntlet.reference.formats.raftpb import decode_message
 from gauntlet.reference.formats.varint import DecodeError
 from gauntlet.reference.raft.types import Message, MessageType
+from gauntlet.reference.server.metrics.tally import SnapshotTally
 from gauntlet.reference.server.peers.codec import READ_LIMIT, CodecError, SnapshotDecoder
 from gauntlet.reference.server.peers.identity import TO_MISMATCH, Identity, format_id, parse_id
 from gauntlet.reference.server.peers.routes import Routes, error, json_error
 
 FROM_REMOVED = "cannot process message from removed member"
 TO_ANOTHER = "cannot process message to mismatch member"
+UNKNOWN_SENDER = "unknown-snapshot-sender"
 
 
 class SnapshotSink(Protocol):
@@ -91,6 +94,7 @@ class Endpoints:
         self._receiver = receiver
         self._view = view
         self._cluster = ("X-Etcd-Cluster-ID", format_id(identity.cluster_id))
+        self.received_snapshots: dict[str, SnapshotTally] = {}  # by sender
 
     def register(self, routes: Routes) -> None:
         routes.add("POST", "/raft", self.pipeline)
@@ -167,12 +171,16 @@ class Endpoints:
 
     def snapshot(self, request: HttpRequest, responder: HttpResponder) -> None:
         if self._refuse(request, responder):
+            self.snapshots_of(UNKNOWN_SENDER).failed += 1
             return
         self._learn_sender(request)
         receiving = _Receiving(self, self._receiver, request, responder, self._cluster)
         responder.on_close(receiving.lost)
         request.on_data(receiving.data)
         request.on_end(receiving.end)
+
+    def snapshots_of(self, sender: str) -> SnapshotTally:
+        return self.received_snapshots.setdefault(sender, SnapshotTally())
 
     # The rest.
 
@@ -230,6 +238,8 @@ class _Receiving:
         self._cluster = cluster
         self._decoder = SnapshotDecoder()
         self._sink: SnapshotSink | None = None
+        self._sender = UNKNOWN_SENDER
+        self._began = perf_counter()
         self._over = False
 
     def data(self, data: bytes) -> None:
@@ -260,8 +270,15 @@ class _Receiving:
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
+            self._tally.running -= 1
+            self._tally.failed += 1
+
+    @property
+    def _tally(self) -> SnapshotTally:
+        return self._endpoints.snapshots_of(self._sender)
 
     def _begin(self, message: Message) -> None:
+        self._sender = format_id(message.sender)
         if message.type is not MessageType.SNAP or message.snapshot is None:
             self._fail(400, "wrong raft message type")
             return
@@ -271,15 +288,22 @@ class _Receiving:
             json_error(self._responder, 403, refusal, [self._cluster])
             return
         self._sink = self._receiver.begin_snapshot(message)
+        self._tally.running += 1
 
     def _answer(self, problem: str | None) -> None:
+        tally = self._tally
+        tally.running -= 1
         if problem is None:
+            tally.done += 1
+            tally.times.observe(perf_counter() - self._began)
             self._responder.send(204, headers=[self._cluster])
         else:
+            tally.failed += 1
             error(self._responder, 500, f"failed to save KV snapshot ({problem})", [self._cluster])
 
     def _fail(self, status: int, text: str) -> None:
         self._over = True
+        self._tally.failed += 1
         error(self._responder, status, text, [self._cluster])
 
 

@@ -14,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from gauntlet.api.wire.http1_client import (
@@ -142,6 +143,9 @@ class Requests:
         headers = self._identity.headers()
         headers["Content-Type"] = "application/octet-stream"
         counted = _Counted(snapshot_head(message), body)
+        tally = self._status.snapshots
+        began = perf_counter()
+        tally.running += 1
         ok = False
         try:
             origin = Origin.parse(url)
@@ -167,7 +171,11 @@ class Requests:
         finally:
             # Also when cancelled: raft stops sending to a peer until it hears how its snapshot went.
             self._reports.snapshot(ok)
+            tally.running -= 1
+            tally.failed += not ok
         if ok:
+            tally.done += 1
+            tally.times.observe(perf_counter() - began)
             self._status.sent_bytes += counted.sent
             self._status.activate()
 

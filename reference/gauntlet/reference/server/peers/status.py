@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gauntlet.reference.server.metrics.tally import Histogram, SnapshotTally, powers
 from gauntlet.reference.server.peers.identity import format_id
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ class PeerStatus:
     sent_failures: int = 0
     received_failures: int = 0
     disconnects: int = 0
+    round_trips: Histogram = field(default_factory=lambda: Histogram(powers(0.0001, 2, 16)))
+    snapshots: SnapshotTally = field(default_factory=SnapshotTally)
+    """Those sent to it."""
     streams: set[str] = field(default_factory=set)
     """Streams that are up: `message in`, `msgapp out` and so on."""
 
@@ -55,6 +59,7 @@ class PeerStatus:
         self.last_seen = self.clock()
 
     def probed(self, seconds: float) -> None:
+        self.round_trips.observe(seconds)
         held = self.round_trip
         self.round_trip = seconds if held is None else held + (seconds - held) / 8
 

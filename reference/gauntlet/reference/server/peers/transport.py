@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from gauntlet.api.wire.http1_client import Origin
 from gauntlet.api.wire.http_types import HttpHandler, HttpResponder
 from gauntlet.reference.raft.types import Message, MessageType
+from gauntlet.reference.server.metrics.tally import SnapshotTally
 from gauntlet.reference.server.peers.endpoints import ClusterView, Endpoints, MemberInfo, SnapshotSink
 from gauntlet.reference.server.peers.identity import Identity, format_id
 from gauntlet.reference.server.peers.links import Links
@@ -177,6 +178,11 @@ class PeerTransport:
     def http_handler(self) -> HttpHandler:
         """For the listener. More paths are added with `routes.add(method, path, handler)`."""
         return self.routes
+
+    @property
+    def received_snapshots(self) -> Mapping[str, SnapshotTally]:
+        """Since the start, by sender."""
+        return self._endpoints.received_snapshots
 
     async def start(self) -> None:
         self._running = True
