@@ -139,7 +139,7 @@ def _check_orders(
         raise CertificateError("it orders a part that the history does not have")
     count = 0
     for key, operations in parts.items():
-        verify(operations, _found(orders.get(key, []), operations), model.for_part(operations))
+        verify(operations, _found(orders.get(key, []), operations), model.plain(operations))
         count += len(orders.get(key, []))
     return f"the verifier accepts the order of {count} operations"
 

@@ -43,6 +43,8 @@ class Result:
     stats: Stats = field(default_factory=Stats)
     reason: str = ""
     """Why the verdict is unknown."""
+    unjudged: list[Hashable] = field(default_factory=list)
+    """The keys of parts that were left out because another one had failed (`first_failure`)."""
     kernel: str = "python"
     """Which kernel searched: "python", or "native" with its version."""
 
@@ -64,19 +66,22 @@ def check(
     clock: Clock | None = None,
     reductions: Reductions | None = None,
     explained: bool = True,
+    first_failure: bool = False,
     witnesses: Mapping[Hashable, Sequence[Operation]] | None = None,
     kernel: str | None = None,
     executor: Executor | None = None,
 ) -> Result:
     """Is there, for every partition, an order of the operations that the model accepts and real time allows?
 
-    `clock` returns seconds (`time.monotonic`); without one, budgets of seconds are refused and none is read.
-    A valid part has been verified by `porcupine.verify`; an invalid one is shrunk and explained, the first
-    few of them at least. `witnesses` are orders that somebody suggests for parts by their keys: one that the
-    verifier accepts saves the search. `kernel` is "python" or "native"; without it `porcupine.kernel.choose`
-    decides. `executor` runs the partitions of the Python kernel side by side (`porcupine.parallel`): same
-    verdicts and orders, but each partition has the whole budget to itself. Raises HistoryError for a history
-    that contradicts itself, KernelError for a kernel that is not there.
+    `clock` returns seconds (`time.monotonic`); without one, budgets of seconds are refused and none is
+    read. A valid part has been verified by `porcupine.verify`, against `Model.plain`; an invalid one is
+    shrunk and explained, the first few of them at least. With `first_failure` the Python kernel stops at
+    the first part that fails, as Go porcupine does; `Result.unjudged` names those it did not come to.
+    `witnesses` are orders that somebody suggests for parts by their keys: one that the verifier accepts
+    saves the search. `kernel` is "python" or "native"; without it `porcupine.kernel.choose` decides.
+    `executor` runs the partitions of the Python kernel side by side (`porcupine.parallel`): same verdicts
+    and orders, but all are judged, each with the whole budget to itself. Raises HistoryError for a
+    history that contradicts itself, KernelError for a kernel that is not there.
     """
     history = history if isinstance(history, History) else History(history)
     budget = budget or Budget()
@@ -91,14 +96,17 @@ def check(
     apart = executor is not None and chosen.native is None and len(parts) > 1 and not witnesses
     ahead = search_apart(executor, parts, model, reductions, budget, clock) if executor and apart else {}
     for key, operations in parts.items():
+        if first_failure and not ahead and result.parts and result.parts[-1].verdict is Verdict.INVALID:
+            result.unjudged = list(parts)[len(result.parts) :]
+            break
         left = _left(budget, result.stats, started, clock)
         own = model.for_part(operations)
-        found = ahead.get(key) or _suggested(operations, own, (witnesses or {}).get(key))
+        found = ahead.get(key) or _suggested(operations, model, (witnesses or {}).get(key))
         if found is None:
             found = chosen.search(operations, own, reductions, left, clock)
         _add(result, Part(key, found.verdict, found.order, found, list(operations), own))
         if found.verdict is Verdict.VALID:
-            verify(operations, found.order, own)
+            verify(operations, found.order, model.plain(operations))
     result.verdict = worst(part.verdict for part in result.parts)
     if explained:
         for part in result.failed[:EXPLAINED_PARTS]:
@@ -124,7 +132,7 @@ def _suggested(
     if order is None:
         return None
     try:
-        verify(operations, order, model)
+        verify(operations, order, model.plain(operations))
     except CertificateError:
         return None
     return Outcome(Verdict.VALID, list(order), Stats(operations=len(operations)))

@@ -116,6 +116,12 @@ class Model(Generic[S]):
         """
         return self
 
+    def plain(self, operations: Sequence[Operation]) -> Model[S]:
+        """The model that an order of one part is verified with: as it is written, without what `for_part`
+        learns to save the search work.
+        """
+        return self
+
     def describe(self, operation: Operation) -> str:
         """The operation in words, for people: ``get() -> 7``."""
         call = operation.call

@@ -96,7 +96,7 @@ class Pool:
             step = row.get(group.kind)
             if step is None:
                 step = step_of(state, group.kind)
-            if step == REJECTED or step == state:
+            if step in (REJECTED, state):
                 continue
             member = (used >> group.shift & group.full).bit_length()
             if member == len(calls) or calls[member] > end:

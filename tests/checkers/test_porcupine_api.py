@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from porcupine import (
     Operation,
     Outcome,
     Reductions,
+    Rejected,
     Verdict,
     check,
     verify,
@@ -161,6 +162,33 @@ def test_a_wrong_suggestion_does_not_count() -> None:
     right = check(GOOD, CasRegister(), witnesses={None: GOOD[:3]})
     assert right.verdict is Verdict.VALID
     assert right.stats.configurations == 0
+
+
+def test_an_order_is_verified_with_the_model_as_written() -> None:
+    class Learned(Register):
+        """What it learns is wrong: nothing is ever rejected."""
+
+        def step(self, state: Hashable, operation: Operation) -> Hashable | Rejected:
+            found = super().step(state, operation)
+            return state if isinstance(found, Rejected) else found
+
+    class Careless(Register):
+        def for_part(self, operations: Sequence[Operation]) -> Register:
+            return Learned()
+
+    with pytest.raises(CertificateError, match="rejects"):
+        check([op(1, ("read",), 0, 10, 7)], Careless())
+
+
+def test_the_first_failure_may_end_the_check() -> None:
+    operations = [op(n, ("get", key), 0, 10, "" if key == "a" else "x") for n, key in enumerate("abcd")]
+    whole = check(operations, Kv(), explained=False, kernel="python")
+    assert [part.key for part in whole.failed] == ["b", "c", "d"]
+    assert whole.unjudged == []
+    result = check(operations, Kv(), explained=False, kernel="python", first_failure=True)
+    assert result.verdict is Verdict.INVALID
+    assert [part.key for part in result.parts] == ["a", "b"]
+    assert result.unjudged == ["c", "d"]
 
 
 def test_a_model_that_calls_a_write_a_read_is_found_out() -> None:

@@ -14,7 +14,8 @@ from gauntlet.checkers.records import Run, load
 from gauntlet.checkers.register import Revisions, Values
 from gauntlet.checkers.stats import Windows, quantiles
 from gauntlet.checkers.verdict import CheckResult, first_explanation, overall
-from porcupine import HistoryError, Operation, Reductions, Rejected, Verdict
+from porcupine import HistoryError, Operation, Reductions, Rejected, Verdict, verify
+from porcupine.exhaustive import has_order
 from porcupine.models.kv import by_key
 from porcupine.search import search
 
@@ -42,17 +43,22 @@ def test_a_correct_store_passes(simulate: Simulate, seed: int) -> None:
 
 
 @pytest.mark.parametrize("model", [Revisions(), Values()], ids=["revisions", "values"])
-def test_the_models_agree_with_a_search_without_reductions(simulate: Simulate, model: Any) -> None:
+@pytest.mark.parametrize("count", [120, pytest.param(20_000, marks=pytest.mark.campaign)])
+def test_the_models_agree_with_trying_every_order(simulate: Simulate, model: Any, count: int) -> None:
     plain = Reductions(no_effect=False, interchangeable=False, pool=False, tighten=False)
     verdict_counts = {Verdict.VALID: 0, Verdict.INVALID: 0}
     rng = random.Random("models")
-    for seed in range(120):
+    for seed in range(count):
         records = simulate(seed, 14, clients=4, keys=1, unknown=0.2)
         _bend_anything(records, rng, seed)
         for part in by_key(list(run_of(records).history)).values():
             learned = model.for_part(part)
-            verdict = search(part, learned).verdict
+            found = search(part, learned)
+            verdict = found.verdict
             assert verdict is search(part, learned, plain).verdict, records
+            assert has_order(part, learned) is (verdict is Verdict.VALID)
+            if verdict is Verdict.VALID:
+                verify(part, found.order, model.plain(part))
             verdict_counts[verdict] += 1
     assert min(verdict_counts.values()) >= 10
 
@@ -152,6 +158,22 @@ def test_a_bent_answer_is_refuted_under_its_name(
     assert 1 <= len(result.explanation["operations"]) <= 4
     assert bent["member"] in result.explanation["text"]
     assert CheckResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+@pytest.mark.parametrize("field", ["version", "create_revision"])
+def test_what_the_register_models_do_not_look_at_is_refuted_by_the_whole_store(
+    simulate: Simulate, field: str
+) -> None:
+    checks = ("linearizable", "revisions", "etcd")
+    records = simulate(4, 600, clients=4, keys=2)
+    assert judge(run_of(records), checks)[0] is Verdict.VALID
+    _gets(records)[-20]["response"][field] += 1
+    verdict, results = judge(run_of(records), checks)
+    assert verdict is Verdict.INVALID
+    (refuted,) = (result for result in results if result.verdict is Verdict.INVALID)
+    assert refuted.name == "etcd"
+    assert refuted.explanation is not None
+    assert _gets(records)[-20]["id"] in refuted.explanation["operations"]
 
 
 def test_the_values_alone_tell_lying_revisions_from_wrong_values(simulate: Simulate) -> None:

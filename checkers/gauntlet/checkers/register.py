@@ -140,6 +140,9 @@ class Revisions(_KeyModel):
                 written.add(revision)
         return Revisions(learned, frozenset(written | set(learned.values())))
 
+    def plain(self, operations: Sequence[Operation]) -> Revisions:
+        return _Unlearned()
+
     def init(self) -> Key:
         return Key(None, ABSENT, 0)
 
@@ -276,6 +279,20 @@ class Revisions(_KeyModel):
         return _show(state.value, state.mod_revision)
 
 
+class _Unlearned(Revisions):
+    """To verify an order, told nothing before: a write of unknown outcome takes some revision, and the first
+    answer that shows its value tells which."""
+
+    def _learned(self, value: str | None) -> tuple[str | None, int | None]:
+        return value, None
+
+    def _same(self, state: Key, answer: Answer) -> Key | Rejected:
+        told = answer.mod_revision or ABSENT
+        if state.mod_revision is None and answer.value == state.value and told > state.floor:
+            return Key(state.value, told, told)
+        return super()._same(state, answer)
+
+
 def _may_be(state: Key, expected: int | None) -> bool:
     if state.mod_revision is None:
         return expected is not None and expected > state.floor
@@ -319,6 +336,11 @@ class Values(_KeyModel):
             if revision != ABSENT and len(values) == 1 and written.get(only, 0) <= 1:
                 stands_for[revision] = only
         return Values(stands_for, guesses)
+
+    def plain(self, operations: Sequence[Operation]) -> Values:
+        """What an expected revision stands for is part of what is judged; every written value counts."""
+        values = dict.fromkeys((value for _, value, _ in map(parts_of, operations) if value is not None), 0)
+        return Values(self.for_part(operations).stands_for, values)
 
     def init(self) -> Key:
         return _key(None)

@@ -36,5 +36,8 @@ class Keyed(Model[Any]):
     def for_part(self, operations: Sequence[Operation]) -> Model[Any]:
         return self.one.for_part(operations)
 
+    def plain(self, operations: Sequence[Operation]) -> Model[Any]:
+        return self.one.plain(operations)
+
     def is_read(self, operation: Operation) -> bool:
         return self.one.is_read(operation)

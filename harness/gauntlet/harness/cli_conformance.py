@@ -13,7 +13,7 @@ from gauntlet.harness.conformance import cases
 from gauntlet.harness.conformance.case import AREAS, REGISTRY, Case
 from gauntlet.harness.conformance.page import as_html
 from gauntlet.harness.conformance.report import as_json, as_text
-from gauntlet.harness.conformance.runner import Outcome, Result, Status, Tell, run_suite
+from gauntlet.harness.conformance.runner import JOBS, Outcome, Result, Status, Tell, run_suite
 from gauntlet.harness.targets.base import TargetError
 from rich.console import Console
 from rich.markup import escape
@@ -40,6 +40,7 @@ def conformance(
     seed: Annotated[
         int | None, typer.Option(help="Of names and of random steps; drawn when not given.")
     ] = None,
+    jobs: Annotated[int, typer.Option(help="So many cases at once, on members of their own.", min=1)] = JOBS,
     toxiproxy: Annotated[str, typer.Option(help="auto, real, embedded or http://HOST:PORT.")] = "auto",
     list_cases: Annotated[bool, typer.Option("--list", help="Print the cases and exit.")] = False,
 ) -> int:
@@ -57,7 +58,15 @@ def conformance(
     if random is not None:
         return _random(console, target, against, random, seed, toxiproxy)
     outcome = asyncio.run(
-        run_suite(target, chosen, against=against, seed=seed, toxiproxy=toxiproxy, tell=_teller(console))
+        run_suite(
+            target,
+            chosen,
+            against=against,
+            seed=seed,
+            toxiproxy=toxiproxy,
+            jobs=jobs,
+            tell=_teller(console),
+        )
     )
     _write(outcome, json, html)
     typer.echo(as_text(outcome))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -116,6 +117,23 @@ def test_reading_stops_while_too_many_requests_wait(serve: Any, until: Any) -> N
     reading, answer = run(go())
     assert not reading
     assert answer.count(b"HTTP/1.1 200 OK") == 5
+
+
+def test_who_pipelines_behind_an_answer_without_end_is_cut_off(serve: Any) -> None:
+    """While it is not read from, nobody would see it leave."""
+
+    async def go() -> bytes:
+        limits = HttpLimits(pipeline_depth=2, stall_timeout=0.05)
+        async with serve(lambda request, responder: responder.start(200), limits) as server:
+            reader, writer = await server.raw()
+            writer.write(get("/") * 4)
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionResetError):
+                    await reader.read()
+            writer.close()
+            return b"cut"
+
+    assert run(go()) == b"cut"
 
 
 def test_head_has_no_body_but_its_length(serve: Any) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from gauntlet.checkers.etcd import calls as c
 from gauntlet.checkers.etcd.check import check_etcd
+from gauntlet.checkers.etcd.decide import decide
 from gauntlet.checkers.etcd.diagnose import APPLIED_TWICE, WRONG_ANSWER, WRONG_VALUE
+from gauntlet.checkers.etcd.shrunk import contradict, shrink
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.registry import by_name
 from porcupine.history import History, Operation, Outcome
@@ -187,6 +189,10 @@ def test_labels(name: str) -> None:
     shown = result.explanation["label"], result.explanation["operations"], result.explanation["values_alone"]
     assert shown == (label, operations, values), result.explanation["text"]
     assert "on m1" in result.explanation["text"]
+    certificate = result.details["certificate"]
+    assert "re-judged" in certificate
+    assert f"of {len(result.explanation['shrunk'])} operations" in certificate
+    assert {*operations} <= {*result.explanation["shrunk"]}
     if values == "valid":
         assert "lies about revisions" in result.summary
     json.dumps(result.to_json())
@@ -249,3 +255,17 @@ def test_nothing_answered_proves_nothing() -> None:
 
 def test_it_is_known_by_its_name() -> None:
     assert by_name("etcd") is check_etcd
+
+
+def test_nothing_is_shrunk_that_has_an_order(sequential: Any) -> None:
+    """The control: a good history, whoever is named."""
+    history = sequential([put(b"1", 2), put(b"2", 3), get(seen(3, kv(b"2", 2, 3, 2)))])
+    judgement = decide(history)
+    assert judgement.verdict is Verdict.VALID
+    for named in ([], history[:1], history[1:], [history[0], history[2]], history):
+        assert shrink(judgement, named) is None
+    early = replace(history[2], call_time_ns=0, response=seen(2, kv(b"1", 2, 2, 1)))
+    assert not contradict(history[1], early)
+    late = replace(early, call_time_ns=100, return_time_ns=105)
+    assert contradict(late, history[1])
+    assert not contradict(replace(late, call=c.Range(b"a", serializable=True)), history[1])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import itertools
 import random
+import threading
 import time
 import types
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -218,10 +220,21 @@ def test_partitions_in_threads_are_all_answered(native: kernels.Kernel) -> None:
     assert [part.key for part in result.parts] == [f"k{number}" for number in range(40)]
     for part in result.parts:
         verify(part.operations, part.order, Kv())
+    columns = native.columns(History(operations))
+    for threads in (1, 2, 5, 100):
+        judged = native.native.check(columns, "kv", threads=threads)
+        assert [judged.part(number)[0] for number in range(len(judged))] == [f"k{key}" for key in range(40)]
+        assert judged.verdict == "valid"
     victim = next(operation for operation in operations if operation.response)
     victim.response += "?"  # type: ignore[operator]  # a text
     result = check(operations, Kv())
     assert [part.key for part in result.failed] == [victim.call[1]]  # type: ignore[index]  # a tuple
+    columns = native.columns(History(operations))
+    for threads in (0, 1, 3):
+        hasty = native.native.check(columns, "kv", threads=threads, hasty=True)
+        assert hasty.verdict == "invalid"
+        failed = [hasty.part(number)[0] for number in range(len(hasty)) if hasty.part(number)[1] == "invalid"]
+        assert failed == [victim.call[1]]  # type: ignore[index]  # a tuple
 
 
 def test_a_history_is_read_once(native: kernels.Kernel) -> None:
@@ -251,3 +264,54 @@ def test_both_kernels_agree_on_a_long_history(native: kernels.Kernel) -> None:
             for run in (native.search, search_in_python)
         ]
         assert both[0] is both[1]
+
+
+def test_other_threads_run_during_a_search(native: kernels.Kernel) -> None:
+    """The GIL is released: somebody else is seen in the middle of a search that asks Python nothing."""
+    columns = native.columns(History(puzzle(26)))
+    stamps: list[float] = []
+    searching = threading.Event()
+
+    def count() -> None:
+        while searching.is_set():
+            stamps.append(time.perf_counter())
+
+    for configurations in (20_000, 200_000, 2_000_000, 20_000_000):
+        stamps.clear()
+        searching.set()
+        other = threading.Thread(target=count)
+        other.start()
+        begun = time.perf_counter()
+        judged = native.native.check(columns, "counter", configurations=configurations, threads=1)
+        ended = time.perf_counter()
+        searching.clear()
+        other.join()
+        assert judged.verdict == "unknown"
+        tenth = (ended - begun) / 10
+        if sum(begun + tenth < stamp < ended - tenth for stamp in stamps) > 100:
+            return
+    pytest.fail(f"nobody else ran during a search of {ended - begun:.1f} s")
+
+
+def test_its_verifier_refuses_bad_orders(native: kernels.Kernel) -> None:
+    """What the kernel asks before it calls anything valid."""
+    operations = [
+        Operation(0, ("write", 1), 0, 10),
+        Operation(1, ("read",), 5, 20, response=1),
+        Operation(0, ("write", 2), 30, 40),
+        Operation(1, ("read",), 30, 40, response=2),
+        Operation(2, ("write", 3), 30, 40, Outcome.FAILED),
+        Operation(3, ("write", 4), 30, None, Outcome.UNKNOWN),
+    ]
+    columns = native.native.Columns(operations)
+    refuses = partial(native.native.certify, columns, "register")
+    assert refuses([0, 1, 2, 3]) is None
+    assert refuses([0, 1, 2, 3, 5]) is None
+    assert "not placed" in refuses([0, 1, 2])
+    assert "twice" in refuses([0, 1, 2, 3, 3])
+    assert "failed" in refuses([0, 1, 2, 3, 4])
+    assert "returned before" in refuses([0, 2, 1, 3])
+    assert "rejects operation 1" in refuses([1, 0, 2, 3])
+    assert "rejects operation 3" in refuses([0, 1, 2, 5, 3])
+    with pytest.raises(ValueError, match="none of the history"):
+        refuses([0, 1, 2, 6])

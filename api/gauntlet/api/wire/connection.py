@@ -20,7 +20,8 @@ for nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown
 allowance of ALLOWANCE frames that refills with ALLOWANCE_RATE a second; a client that runs out of it is sent
 away with ENHANCE_YOUR_CALM. Pings have gRPC's own rule: a ping sooner than the agreed time earns a strike,
 sending headers or data wipes the strikes, the third strike is the end. While answers pile up, input waits
-(SATURATED), and new streams are refused (Limits.backlog_bytes).
+(SATURATED), and new streams are refused (Limits.backlog_bytes). Of what one client sends at once, so many
+requests are looked at in a turn (STREAMS_A_TURN): other connections come between.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SKIPPED_RANGES = 64
 MAX_PING_STRIKES = 2
 PING_WITHOUT_STREAM = 7200.0
 SATURATED = 4 << 20
+STREAMS_A_TURN = 256
 DRAIN_PING = b"gauntlet"
 
 Accept = Callable[["Connection", int, Head, bool], object]
@@ -132,7 +134,7 @@ class Connection(Outflow):
 
     @property
     def unparsed(self) -> bool:
-        """Whether `receive` stopped early, saturated: call it again, with nothing, once there is room."""
+        """Whether `receive` stopped early: call it again, with nothing, in another turn."""
         buffer = self._buffer
         if len(buffer) < frames.HEADER_SIZE or self.closing:
             return False
@@ -141,7 +143,8 @@ class Connection(Outflow):
     def receive(self, data: bytes, now: float, stop_saturated: bool = True) -> None:
         """Take in some bytes. Never raises over what they are.
 
-        With `stop_saturated` it stops early when too much output waits, see `unparsed`.
+        It stops early after STREAMS_A_TURN new streams, and with `stop_saturated` also when too much output
+        waits, see `unparsed`.
         """
         if self.closing:
             return
@@ -173,6 +176,7 @@ class Connection(Outflow):
         """The connection is gone: so are its streams."""
         self.closing = True
         self._buffer = b""
+        self._put_off.clear()
         streams = list(self.streams.values())
         self.streams.clear()
         self.lingering.clear()
@@ -272,6 +276,7 @@ class Connection(Outflow):
         """Handle the whole frames in `data`; returns where the rest begins."""
         position = 0
         last = len(data) - frames.HEADER_SIZE
+        enough = self.last_stream_id + 2 * STREAMS_A_TURN - 1
         while position <= last:
             word, flags, stream_id = _unpack(data, position)
             size = word >> 8
@@ -303,7 +308,7 @@ class Connection(Outflow):
             except StreamFault as fault:
                 self._reset_for(stream_id, fault)
             position = stop
-            if self.closing or (stop_saturated and self.backlog > SATURATED):
+            if self.closing or self.last_stream_id >= enough or (stop_saturated and self.backlog > SATURATED):
                 break
         return position
 

@@ -15,6 +15,7 @@ cancelled. Its deadline is watched only while it waits for its answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from struct import Struct
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,9 @@ _HIDDEN = frozenset(
 
 HOLD_BACKLOG = 1 << 20
 """A streaming call whose client has taken so much less than we sent is not read from until it caught up."""
+
+WAITING_CALL = 1024
+"""What a call that waits to be made costs beside its message."""
 
 HttpAccept = Callable[[Connection, int, Head, bool], Stream]
 
@@ -331,7 +335,10 @@ class Call(Stream):
 
 
 class UnaryCall(Call):
-    """One request, one response. Bytes behind the first message are ignored, as grpc-go ignores them."""
+    """One request, one response. Bytes behind the first message are ignored, as grpc-go ignores them.
+
+    A client that does not take its answers gets no new ones made: its calls wait (`Outflow.put_off`).
+    """
 
     __slots__ = ("called",)
 
@@ -352,6 +359,29 @@ class UnaryCall(Call):
         if self.called:
             return
         self.called = True
+        connection = self.connection
+        if connection.behind:
+            self._wait(data)
+        else:
+            self._call(data)
+
+    def _wait(self, data: bytes) -> None:
+        connection = self.connection
+        size = len(data) + WAITING_CALL
+        if connection.partial_bytes + size > self.core.limits.partial_bytes:
+            self.fail(status.TOO_MUCH_UNFINISHED)
+            return
+        connection.partial_bytes += size
+        connection.put_off(partial(self._call_late, data))
+        if self.context.deadline is not None:
+            self.core.deadlines.add(self.context.deadline, self)
+
+    def _call_late(self, data: bytes) -> None:
+        self.connection.partial_bytes -= len(data) + WAITING_CALL
+        if not self.answered:
+            self._call(data)
+
+    def _call(self, data: bytes) -> None:
         method = self.route.method
         assert method is not None
         assert method.unary is not None

@@ -53,7 +53,7 @@ class HttpServerProtocol(asyncio.Protocol):
         # The head being parsed.
         self._url = b""
         self._method = ""  # one that the parser does not know
-        self._headers: dict[str, str] = {}
+        self._headers: dict[str, list[str]] = {}
         self._in_head = True
         self._head_bytes = 0
         # Requests: the one whose bytes arrive, the one being answered, those that wait for their turn.
@@ -152,10 +152,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        held = self._headers.get(key)
-        self._headers[key] = text if held is None else f"{held}, {text}"
+        values = self._headers.setdefault(name.decode("latin-1").lower(), [])
+        values.append(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -163,23 +161,24 @@ class HttpServerProtocol(asyncio.Protocol):
         self._disarm()
         method = self._method or parser.get_method().decode("latin-1")
         self._method = ""
-        request = Request(self, method, self._url.decode("latin-1"), self._headers)
+        headers = {name: ", ".join(values) for name, values in self._headers.items()}
+        request = Request(self, method, self._url.decode("latin-1"), headers)
         version = parser.get_http_version()
         request.keep_alive = parser.should_keep_alive()
         request.http_1_1 = version != "1.0"
         if version not in ("1.0", "1.1"):
             request.refusal = plain_error("505 HTTP Version Not Supported: unsupported protocol version")
-        elif version == "1.1" and "host" not in self._headers:
+        elif version == "1.1" and "host" not in headers:
             request.refusal = plain_error("400 Bad Request: missing required Host header")
         elif _BAD_ESCAPE.search(self._url.partition(b"?")[0]):
             request.refusal = plain_error("400 Bad Request")
-        elif len(self._url) + sum(map(len, self._headers.values())) > self.limits.header_bytes:
+        elif len(self._url) + sum(map(len, headers.values())) > self.limits.header_bytes:
             request.refusal = plain_error("431 Request Header Fields Too Large")
         elif parser.should_upgrade():
             # Offers to change the protocol are declined by going on in this one. The parser hands the rest
             # over as it is, so a body is taken by its length, and one without a length is not understood.
             self._raw_left = request.content_length or 0
-            if "transfer-encoding" in self._headers:
+            if "transfer-encoding" in headers:
                 request.refusal = plain_error("501 Not Implemented", "Unsupported transfer encoding")
         if version == "1.0":
             request.expects_continue = False
@@ -209,8 +208,12 @@ class HttpServerProtocol(asyncio.Protocol):
             self._reading = wanted
             if wanted:
                 self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
+                return
+            self.transport.pause_reading()
+            if self._close_after or not (self._active is not None and self._active.paused):
+                # The handler did not ask for it. Who does not read does not hear that the client has gone,
+                # and the answer may never end.
+                self._loop.call_later(self.limits.stall_timeout, self._stalled, self._active)
 
     def close_after_answer(self) -> None:
         self._close_after = True
@@ -381,6 +384,10 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stalled(self, request: Request | None) -> None:
+        if request is self._active and not self._reading:
+            self.transport.abort()
 
     def _too_slow(self) -> None:
         self._timer = None

@@ -87,8 +87,8 @@ class Http2Protocol(asyncio.Protocol):
         connection.receive(data, self._loop.time())
         self.flush()
         if connection.unparsed and not self._paused:
-            # The client's flow control, not its socket, holds our output: what opens it must be read.
-            self._go_on()
+            self.transport.pause_reading()
+            self._loop.call_soon(self._go_on)
 
     def eof_received(self) -> bool:
         return False
@@ -108,11 +108,7 @@ class Http2Protocol(asyncio.Protocol):
         self._paused = False
         if self.transport.is_closing() or self._lingering:
             return
-        self.transport.resume_reading()
-        if self.connection.unparsed:
-            self._go_on()
-        else:
-            self.flush()
+        self._go_on()
 
     # What the owner of the listener calls.
 
@@ -158,9 +154,24 @@ class Http2Protocol(asyncio.Protocol):
                 self._say_goodbye()
 
     def _go_on(self) -> None:
-        self.connection.scheduled = True
-        self.connection.receive(b"", self._loop.time(), stop_saturated=False)
+        """Look at more of what was read, if there is any; read again once all of it was looked at.
+
+        It does not stop for output that waits: the client's flow control, not its socket, holds that, and
+        what opens it must be read.
+        """
+        if self._paused or self._lingering or self.transport.is_closing():
+            return
+        connection = self.connection
+        if connection.unparsed:
+            connection.scheduled = True
+            connection.receive(b"", self._loop.time(), stop_saturated=False)
         self.flush()
+        if self._paused or self._lingering or self.transport.is_closing():
+            return
+        if connection.unparsed:
+            self._loop.call_soon(self._go_on)
+        else:
+            self.transport.resume_reading()
 
     def _say_goodbye(self) -> None:
         """Shut our half, swallow input for a moment, then close."""
@@ -175,6 +186,7 @@ class Http2Protocol(asyncio.Protocol):
             return
         try:
             transport.write_eof()
+            transport.resume_reading()
         except OSError:
             transport.abort()  # The client was faster.
             return

@@ -131,6 +131,8 @@ class HttpLimits:
     """How much of a body that nobody reads is thrown away to keep the connection; beyond it is closed."""
     pipeline_depth: int = 16
     """How many requests may wait behind the one being answered before the connection is no longer read."""
+    stall_timeout: float = 20.0
+    """How long so many may wait for one answer before the connection is cut."""
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ Rules:
 - Senders are told that their backlog is low only in `refill`, never from within their own or another's
   `send`.
 - A small answer may pass streams that wait for budget, since it fits into what is left of it.
+- Work that makes answers can be put off (`put_off`) while more than ANSWERS bytes of whole answers wait for
+  a client that does not take them. It is done a few pieces a turn, so that their answers count in time.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 BUDGET = 256 << 10
 """DATA bytes put out between two refills, so that one connection cannot fill the memory with its backlog."""
+
+ANSWERS = 4 << 20
+"""Bytes of answers that wait; above it `put_off` is called for."""
+
+PUT_OFF_A_TURN = 8
 
 _UNARY = Struct(">BI")
 _HEAD = frames.HEAD
@@ -114,7 +121,9 @@ class Outflow:
     __slots__ = (
         "_drained",
         "_forget_table",
+        "_put_off",
         "_wake",
+        "answers",
         "backlog",
         "budget",
         "out",
@@ -131,6 +140,8 @@ class Outflow:
         self._wake = wake
         self._drained: list[Stream] = []
         self._forget_table = False
+        self._put_off: deque[Callable[[], None]] = deque()
+        self.answers = 0
         self.out: list[bytes] = []
         self.scheduled = False
         self.streams: dict[int, Stream] = {}
@@ -162,12 +173,32 @@ class Outflow:
             for stream in drained:
                 if not stream.over:
                     stream.drained()
+        if self._put_off:
+            self._catch_up()
 
     def throttle(self) -> None:
         """The socket is full: keep DATA in the streams until `refill`."""
         self.budget = 0
 
     # For streams.
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Do it once the client has taken the answers it has (or never, if it leaves)."""
+        self._put_off.append(work)
+
+    @property
+    def behind(self) -> bool:
+        """Whether work is to be put off."""
+        return self.answers > ANSWERS or bool(self._put_off)
+
+    def _catch_up(self) -> None:
+        for _ in range(PUT_OFF_A_TURN):
+            if not self._put_off or self.answers > ANSWERS:
+                return
+            self._put_off.popleft()()
+        if self._put_off and not self.scheduled:
+            self.scheduled = True
+            self._wake()
 
     def write(self, data: bytes) -> None:
         self.out.append(data)
@@ -201,6 +232,7 @@ class Outflow:
         elif stream.pending_bytes:
             stream.pending_end = data
             stream.finishing = True
+            self.answers += stream.pending_bytes
         else:
             self.write(data)
             self.local_end(stream)
@@ -325,6 +357,8 @@ class Outflow:
         stream.send_window -= size
         self.send_window -= size
         self.backlog -= size
+        if stream.pending_end is not None:
+            self.answers -= size
         self.budget -= size
         self.sent_since_ping = True
         self.write(b"".join(pieces))
@@ -333,6 +367,8 @@ class Outflow:
         """Forget what a stream that is over still had to send."""
         self.waiting.pop(stream, None)
         self.backlog -= stream.pending_bytes
+        if stream.pending_end is not None:
+            self.answers -= stream.pending_bytes
         stream.pending = None
         stream.pending_bytes = 0
         stream.pending_end = None

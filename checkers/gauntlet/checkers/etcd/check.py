@@ -18,6 +18,7 @@ from gauntlet.checkers.etcd.decide import Judgement, decide
 from gauntlet.checkers.etcd.diagnose import Diagnosis, diagnose, full
 from gauntlet.checkers.etcd.register import of_operation
 from gauntlet.checkers.etcd.replay import Start
+from gauntlet.checkers.etcd.shrunk import shrink
 from gauntlet.checkers.etcd.values import check_values
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
@@ -57,6 +58,12 @@ def _failed(
     values = check_values(operations, clock=run.clock, seconds=seconds)
     details["values_alone"] = values.value
     explanation = _explanation(found)
+    shrunk = shrink(judgement, found.operations)
+    if shrunk is not None:
+        explanation["shrunk"] = [operation.id for operation in shrunk.operations]
+    details["certificate"] = (
+        f"stuck after {len(judgement.order)} operations; not judged again" if shrunk is None else shrunk.text
+    )
     explanation["values_alone"] = values.value
     explanation["explained_operations"] = len(judgement.order)
     summary = found.label

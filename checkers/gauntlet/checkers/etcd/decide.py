@@ -35,6 +35,7 @@ from gauntlet.checkers.etcd.calls import (
 )
 from gauntlet.checkers.etcd.gaps import Evidence, puts
 from gauntlet.checkers.etcd.model import Etcd, relaxed, shown_revision, unordered, with_expiries
+from gauntlet.checkers.etcd.native import witnessed
 from gauntlet.checkers.etcd.replay import Flaw, Start, certify, in_time
 from gauntlet.checkers.etcd.resolve import Resolved, Resolver
 from gauntlet.checkers.etcd.store import Lease, State, lease_key
@@ -69,6 +70,11 @@ def decide(
     seconds: float | None = None,
 ) -> Judgement:
     """Is there an order in which one etcd would have answered all this, in real time?"""
+    proven = witnessed(operations) if start in (None, Start()) else None
+    if proven is not None:
+        order, written = proven
+        witness = Witness(order, written)
+        return Judgement(Verdict.VALID, "witness", order, witness, Start(), list(operations))
     with _uncollected():
         full = _considered(operations)
         start = beginning(full) if start is None else start
@@ -164,9 +170,9 @@ def _place(operation: Operation, witness: Witness) -> tuple[int, bool]:
 
 
 def beginning(operations: Sequence[Operation]) -> Start:
-    """Where the history, with its expiries, began: at revision 1 with nothing, unless its answers begin so late that unknown
-    writes cannot have led there. Then at the greatest revision that all answers allow, with what they show
-    of it."""
+    """Where the history, with its expiries, began: at revision 1 with nothing, unless its answers begin so
+    late that unknown writes cannot have led there. Then at the greatest revision that all answers allow, with
+    what they show of it."""
     least: int | None = None
     for operation in operations:
         if operation.is_ok:

@@ -18,139 +18,15 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from gauntlet.checkers.etcd.calls import KV, Delete, Expire, Put, Revoke, Txn, call_of
-from gauntlet.checkers.etcd.gaps import Evidence, Sight, puts
+from gauntlet.checkers.etcd.calls import Delete, Expire, Put, Revoke, Txn, call_of
+from gauntlet.checkers.etcd.demand import NEVER, Key
+from gauntlet.checkers.etcd.gaps import Evidence, puts
 from gauntlet.checkers.etcd.store import span
 from porcupine.history import Operation
 
-_NEVER: Final = float("inf")
 _SCANNED: Final = 512  # keys looked at for an operation that nothing demands
-
-
-class _Need(NamedTuple):
-    """What the next sight of a key says of its next gap."""
-
-    wanted: str  # "put", "delete" or ""
-    deadline: float  # a revision
-    put: int  # may it be written? 0: no, 1: yes, 2: and nobody looks again
-    delete: int
-    amount: int = 1  # of puts
-
-
-_FREE: Final = _Need("", _NEVER, 2, 2)
-_EITHER: Final = _Need("", _NEVER, 1, 1)
-_WRITABLE: Final = _Need("", _NEVER, 1, 0)
-_CLOSED: Final = _Need("", _NEVER, 0, 0)
-
-
-class _Key:
-    """A key under way. Events are (revision, is it a put, lease)."""
-
-    __slots__ = ("create", "events", "lease", "looked", "mod", "need", "passed", "sights", "stamp", "version")
-    __slots__ += ("deletes", "plain", "shared", "swaps")
-
-    def __init__(self) -> None:
-        self.events: list[tuple[int, bool, int]] = []
-        self.sights: list[Sight] = []
-        self.passed = self.looked = self.stamp = 0
-        self.mod = self.create = self.lease = 0  # mod 0: absent
-        self.version: int | None = 0
-        self.need = _FREE
-        self.plain: deque[Operation] = deque()  # what may be done to it, by call
-        self.swaps: dict[int, deque[Operation]] = {}  # by the mod_revision that they compare
-        self.deletes: deque[Operation] = deque()
-        self.shared: list[Operation] = []  # these concern other keys too
-
-    def put(self, revision: int, lease: int) -> None:
-        if not self.mod:
-            self.create, self.version = revision, 0
-        self.mod, self.lease = revision, lease
-        self.version = None if self.version is None else self.version + 1
-
-    def vanish(self) -> None:
-        self.mod = self.lease = 0
-
-    def advance(self, revision: int) -> None:
-        """The key as it is before this revision."""
-        events = self.events
-        while self.passed < len(events) and events[self.passed][0] < revision:
-            at, put, lease = events[self.passed]
-            if put:
-                self.put(at, lease)
-            else:
-                self.vanish()
-            self.passed += 1
-        sights = self.sights
-        while self.looked < len(sights) and sights[self.looked].revision < revision:
-            self.looked += 1
-
-    def next_change(self) -> float:
-        """The revision after which `need` has to be asked again."""
-        event = self.events[self.passed][0] if self.passed < len(self.events) else _NEVER
-        sight = self.sights[self.looked].revision if self.looked < len(self.sights) else _NEVER
-        return min(event, sight)
-
-    def demand(self, gap: int, ended: dict[int, int]) -> _Need:
-        """What the next sights ask of this gap. The key has been advanced to it."""
-        if self.looked == len(self.sights):
-            return _FREE
-        at, kv = self.sights[self.looked]
-        if kv is not None and kv.mod_revision is not None and kv.mod_revision < gap:
-            return _CLOSED
-        there = kv is not None and kv.mod_revision is None
-        if there and not self.mod and self._last(at) is None:
-            return _Need("put", at, 1, 0)
-        need = self._by_whole(gap, ended)
-        return need._replace(delete=0) if there and self._last(at) is None else need
-
-    def _by_whole(self, gap: int, ended: dict[int, int]) -> _Need:
-        """By the next sight that is whole: absent, or a pair with its create_revision."""
-        until = _NEVER
-        for place in range(self.looked, len(self.sights)):
-            at, kv = self.sights[place]
-            if kv is None:
-                return self._absent(gap, at, ended)
-            if kv.mod_revision is not None:
-                until = min(until, kv.mod_revision)  # nothing can be written between this and its sight
-            create = kv.create_revision
-            if create is None:
-                continue
-            if create == gap:
-                return _Need("put", gap, 0 if self.mod else 1, 0)
-            return self._missing(kv, until) if create < gap else self._absent(gap, create - 1, ended)
-        return _EITHER
-
-    def _absent(self, gap: int, at: int, ended: dict[int, int]) -> _Need:
-        """The key is absent after revision `at`."""
-        hidden = self._last(at) is not None or (self.mod and self.lease and gap <= ended.get(self.lease, 0) <= at)
-        if hidden:
-            return _EITHER
-        return _Need("delete", at, 1, 1) if self.mod else _CLOSED
-
-    def _missing(self, kv: KV, until: float) -> _Need:
-        """By its version, of a key that was created before and is never deleted until then."""
-        if not self.mod or self.version is None or kv.version is None:
-            return _WRITABLE
-        missing = kv.version - self.version - self._puts(kv.mod_revision or 0)
-        return _Need("put", until, 1, 0, missing) if missing > 0 else _CLOSED
-
-    def scarce(self, used: set[int], until: float) -> bool:
-        """Are swaps needed, because the plain puts called until that time are too few?"""
-        if self.need.wanted != "put" or not self.swaps:
-            return False
-        plain = sum(each.call_time_ns <= until and id(each) not in used for each in self.plain)
-        return self.need.amount > plain
-
-    def _puts(self, until: int) -> int:
-        last = bisect_right(self.events, until, lo=self.passed, key=lambda event: event[0])
-        return sum(put for _, put, _ in self.events[self.passed : last])
-
-    def _last(self, until: int) -> bool | None:
-        """Is the last event up to a revision a put? None: there is none."""
-        last = bisect_right(self.events, until, lo=self.passed, key=lambda event: event[0])
-        return self.events[last - 1][1] if last > self.passed else None
 
 
 class Filler:
@@ -173,7 +49,7 @@ class Filler:
         for operation in unknown:
             for put in puts(call_of(operation)):
                 self.writers.setdefault((put.key, put.value), []).append(operation)
-        self.keys: dict[bytes, _Key] = {}
+        self.keys: dict[bytes, Key] = {}
         self.created: dict[int, bytes] = {}
         self.ends: dict[int, list[Operation]] = {}  # revocations and expiries by lease
         self.wide: list[Operation] = []  # they concern no key, one of many, or a lease
@@ -228,21 +104,21 @@ class Filler:
         evidence = self.evidence
         evidence.study()
         for gap, operation in chosen.items():
-            evidence.guessed(operation.call, gap - 1)
+            evidence.guessed(call_of(operation), gap - 1)
         keys = self.keys
         for operation in self.unknown:
             self._offer(operation)
         for key in evidence.concerned():
-            keys.setdefault(key, _Key())
+            keys.setdefault(key, Key())
         for key, k in keys.items():
             k.sights = evidence.seen_of(key)
             for sight in k.sights:
                 kv = sight.kv
                 create = kv.create_revision if kv is not None else None
-                if create in evidence.required and key not in evidence.required[create]:
-                    if create not in self.created:
-                        self.created[create] = key
-                        k.events.append((create, True, 0))
+                unseen = create in evidence.required and key not in evidence.required[create]
+                if create is not None and unseen and create not in self.created:
+                    self.created[create] = key
+                    k.events.append((create, True, 0))
             k.events += [(revision, True, lease) for revision, lease in evidence.writes_of(key)]
         for gap, seen in evidence.required.items():
             for key, kv in seen.items():
@@ -273,8 +149,8 @@ class Filler:
             for key in touched:
                 self._key(key).shared.append(operation)
 
-    def _key(self, key: bytes) -> _Key:
-        return self.keys.setdefault(key, _Key())
+    def _key(self, key: bytes) -> Key:
+        return self.keys.setdefault(key, Key())
 
     def _known_deletes(self) -> None:
         names = sorted(self.keys)
@@ -296,7 +172,7 @@ class Filler:
                 self.failed.append((gap, key))
             self._ask(key, self.keys[key], gap)
 
-    def _ask(self, key: bytes, k: _Key, gap: int) -> None:
+    def _ask(self, key: bytes, k: Key, gap: int) -> None:
         k.advance(gap)
         k.stamp += 1
         k.need = k.demand(gap, self.evidence.ended)
@@ -325,12 +201,12 @@ class Filler:
             self.keys[key].vanish()
             self._ask(key, self.keys[key], gap + 1)
 
-    def _time(self, k: _Key) -> float:
+    def _time(self, k: Key) -> float:
         """Until when whoever fills its demand has to be called."""
         place = bisect_right(self.evidence.gaps, k.need.deadline)
         return self.deadlines[place - 1] if place else 0
 
-    def _scarce(self, k: _Key) -> bool:
+    def _scarce(self, k: Key) -> bool:
         return k.scarce(self.used, self._time(k))
 
     def _gone(self, call: Any) -> Iterator[bytes]:
@@ -405,7 +281,7 @@ class Filler:
         """One on a key that waits for a delete, which will hide it; or on one for which there is a delete."""
         gaps = self.evidence.gaps
         place = bisect_right(gaps, gap)
-        following = gaps[place] if place < len(gaps) else _NEVER
+        following = gaps[place] if place < len(gaps) else NEVER
         for k in self.keys.values():
             pair = not k.mod and not k.need.put and k.next_change() >= following
             if k.need.wanted == "delete" or pair:
@@ -414,7 +290,7 @@ class Filler:
                     return operation
         return None
 
-    def _may_go(self, k: _Key, operation: Operation, deadline: float) -> bool:
+    def _may_go(self, k: Key, operation: Operation, deadline: float) -> bool:
         """Is there somebody to delete the key again?"""
         if self._first(k.deletes, deadline) is not None:
             return True
@@ -429,7 +305,7 @@ class Filler:
             queue.popleft()
         return queue[0] if queue and queue[0].call_time_ns <= deadline else None
 
-    def _put(self, k: _Key, gap: int, deadline: float, alone: bool = False) -> Operation | None:
+    def _put(self, k: Key, gap: int, deadline: float, alone: bool = False) -> Operation | None:
         """A put of this key: a swap, which can only be used now, before others."""
         if k.mod in k.swaps:
             queue = k.swaps[k.mod]
@@ -452,7 +328,7 @@ class Filler:
         """Does the lease of a put exist, as far as answers tell?"""
         return not call.lease or self.evidence.lives(call.lease, gap)
 
-    def _delete(self, k: _Key, gap: int, deadline: float) -> Operation | None:
+    def _delete(self, k: Key, gap: int, deadline: float) -> Operation | None:
         """A delete of this key, or the end of its lease."""
         for operation in self.ends.get(k.lease, ()) if k.lease else ():
             if self._free(operation, deadline) and self._may_end(k.lease, gap):
@@ -461,9 +337,10 @@ class Filler:
         if found is not None:
             return found
         for operation in self.wide:
-            if self._free(operation, deadline) and k in map(self.keys.get, self._gone(operation.call)):
-                if self._fit(operation, gap):
-                    return operation
+            if not self._free(operation, deadline) or not self._fit(operation, gap):
+                continue
+            if k in map(self.keys.get, self._gone(operation.call)):
+                return operation
         return None
 
     def _may_end(self, lease: int, gap: int) -> bool:

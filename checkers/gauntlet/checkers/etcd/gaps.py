@@ -96,9 +96,9 @@ class Evidence:
         if known is None or known.value is None:
             here[kv.key] = shown
 
-    def study(self, with_ends: bool = True) -> None:
+    def study(self) -> None:
         """Looks at all that concerns the keys which an unknown operation may have touched. Only gaps at which
-        nothing was seen need it. `with_ends`: answered revocations end their leases."""
+        nothing was seen need it."""
         if self._studied:
             return
         self._studied = True
@@ -142,7 +142,7 @@ class Evidence:
             revisions.sort()
         self._deletes.sort(key=lambda delete: delete[0])
         self.known_deletes = list(self._deletes)
-        for revision, lease in sorted(revoked) if with_ends else ():
+        for revision, lease in sorted(revoked):
             self.ended[lease] = revision
             for key in self.attached(lease, revision):
                 self.note_delete(key, revision)
@@ -183,9 +183,7 @@ class Evidence:
         if put.prev_kv and isinstance(answer, PutAnswer):
             self._sights.setdefault(put.key, []).append(Sight(revision - 1, answer.prev_kv))
 
-    def _removed(
-        self, request: Delete, answer: DeleteAnswer, revision: int, keys: set[bytes] | None
-    ) -> None:
+    def _removed(self, request: Delete, answer: DeleteAnswer, revision: int, keys: set[bytes] | None) -> None:
         if answer.deleted:
             self._deletes.append((revision, *span(request.key, request.end)))
         if request.end or (keys is not None and request.key not in keys):

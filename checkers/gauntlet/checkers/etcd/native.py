@@ -1,8 +1,8 @@
 """The revision witness in the native kernel of porcupine, where that is installed.
 
-It knows gets, puts and deletes of single keys and transactions of one compare of a mod_revision, all answered
-or never needed. It finds an order, and proves it with a replay of its own; where it cannot, it says nothing, and
-`decide` goes on in Python.
+It knows gets, puts and deletes of single keys and transactions of one compare of a mod_revision, all
+answered or never needed. It finds an order, and proves it with a replay of its own; where it cannot, it says
+nothing, and `decide` goes on in Python.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gauntlet.checkers.etcd import calls as c
 from porcupine.history import Operation
 from porcupine.kernel import choose
 
-_WORDS: Final = (
+WORDS: Final = (
     c.Range(b""),
     c.Put(b""),
     c.Delete(b""),
@@ -39,7 +39,7 @@ def witnessed(operations: Sequence[Operation]) -> tuple[list[Operation], dict[in
     if kernel is None:
         return None
     try:
-        columns = kernel.EtcdColumns(list(operations), _WORDS)
+        columns = kernel.EtcdColumns(list(operations), WORDS)
     except NotImplementedError:
         return None
     found: tuple[list[Operation], dict[int, Operation]] | None = columns.witness()

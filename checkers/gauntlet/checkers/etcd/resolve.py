@@ -71,8 +71,8 @@ class Resolver:
         evidence: Evidence | None,
         filled: Mapping[int, Operation],
     ) -> None:
-        """`items` in the order of their revisions; `revisions`: of each (revision, does it take it); `filled`:
-        who is guessed to have taken a gap, and is tried first."""
+        """`items` in the order of their revisions; `revisions`: of each (revision, does it take it).
+        `filled`: who is guessed to have taken a gap, and is tried first."""
         self.items = items
         self.revisions = revisions
         self.floating = floating

@@ -131,21 +131,13 @@ def _revocations(
     owners: dict[int, Operation],
     first: int,
 ) -> None:
-    """Those whose header shows a gap are its write; where unknown writes might be it instead, only if
-    answered puts show that the lease had keys."""
-    lonely = [
-        position
-        for position in revocations
-        if keys[position] >> 2 > first and keys[position] >> 2 not in owners
-    ]
-    pool = [operation for operation in unknown if writes(call_of(operation))]
-    evidence = None
-    if lonely and any(not isinstance(operation.call, Expire) for operation in pool):
-        evidence = Evidence(placed, [keys[position] >> 2 for position in lonely], pool)
-        evidence.study(with_ends=False)
-    for position in sorted(lonely, key=keys.__getitem__):
-        revision, lease = keys[position] >> 2, placed[position].call.id  # type: ignore[attr-defined]
-        if revision not in owners and (evidence is None or evidence.attached(lease, revision)):
+    """Those whose header shows a gap are its write, because their lease had keys. Where unknown writes might
+    be it instead, the filler decides."""
+    if any(writes(call_of(operation)) and not isinstance(operation.call, Expire) for operation in unknown):
+        return
+    for position in sorted(revocations, key=keys.__getitem__):
+        revision = keys[position] >> 2
+        if revision > first and revision not in owners:
             owners[revision] = placed[position]
             keys[position] = 4 * revision
 

@@ -1,8 +1,8 @@
 """The clusters under which cases run: started when first needed, shared by cases with equal needs.
 
 Rules:
-1. A cluster of the group "auth" is clean before every case: no user, no role, authentication off. When it
-   cannot be made clean, it is thrown away.
+1. A cluster of the group "auth" is clean before every case: no user, no role, authentication off; one of the
+   group "alone" has no alarm. When it cannot be made clean, it is thrown away.
 2. A cluster whose member died, or that does not answer a read after a case, is thrown away too, so one case
    cannot spoil the next.
 3. The leases of a case are revoked after it: one that expires later would change the revision under another.
@@ -18,6 +18,7 @@ import contextlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gauntlet.api.errors import LEASE_NOT_FOUND, RpcError
 from gauntlet.api.messages import etcdserverpb as pb
@@ -106,6 +107,8 @@ class Arena:
         try:
             if needs.group == "auth":
                 await clean_auth(client)
+            elif needs.group == "alone":
+                await disarm_all(client)
             await revoke_all(client)
             await client.delete(b"\0", b"\0")
         except RpcError:
@@ -123,6 +126,16 @@ async def revoke_all(client: EtcdClient) -> None:
         except RpcError as error:
             if error != LEASE_NOT_FOUND:  # it expired meanwhile
                 raise
+
+
+async def disarm_all(client: EtcdClient) -> None:
+    """No alarm is left; without the right to look, RpcError."""
+    answer: Any = await client.call("/etcdserverpb.Maintenance/Alarm", pb.AlarmRequest())
+    for alarm in answer.alarms:
+        request = pb.AlarmRequest(
+            action=pb.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
+        )
+        await client.call("/etcdserverpb.Maintenance/Alarm", request)
 
 
 async def clean_auth(client: EtcdClient) -> None:

@@ -4,7 +4,8 @@ Rules:
 1. A case is a coroutine function of one argument, the `Talk` with the target. Its name says what is
    promised, its docstring says it once more in words where the name is not enough.
 2. A case sees an empty prefix of keys of its own and assumes nothing else about the data of the member,
-   unless it declares `fresh` (a member that nobody wrote to). So cases run in any order and any selection.
+   unless it is of the group "alone" (nothing else is there) or declares `fresh` (a member that nobody wrote
+   to). So cases run in any order and any selection.
 3. It declares what it needs: since which version the promise exists (and, rarely, until which), how many
    members, which flags, which files. A target that cannot give that is not failed, it is told so.
 """
@@ -59,7 +60,7 @@ class Needs:
 
     nodes: int = 1
     flags: tuple[str, ...] = ()
-    group: str = "shared"  # "auth": users and roles are removed after every case
+    group: str = "shared"  # "auth": users and roles are removed after every case; "alone": alarms are
     fresh: bool = False
 
     @property

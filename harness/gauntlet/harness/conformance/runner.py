@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,9 @@ from gauntlet.harness.conformance.expect import Mismatch, words
 from gauntlet.harness.conformance.known import known
 from gauntlet.harness.conformance.talk import Exchange, Place, Talk
 from gauntlet.harness.targets.base import TargetError
+
+JOBS = 4
+PIECE = 60  # cases of a piece of work at most
 
 
 class Status(Enum):
@@ -85,7 +89,8 @@ async def run_case(case: Case, arena: Arena, nonce: str) -> Result:
     """One case on one target; never raises for what the target does."""
     started = time.monotonic()
     try:
-        await arena.place(Needs())  # to learn the version
+        if arena.version is None:
+            await arena.place(Needs())
         assert arena.version is not None
         if not case.offered_by(arena.version):
             return Result(case, Status.NOT_OFFERED, case.offered_text())
@@ -181,6 +186,18 @@ def difference(left: Exchange | None, right: Exchange | None, names: Sequence[st
     return ""
 
 
+def shares(cases: Sequence[Case]) -> list[list[Case]]:
+    """The work in pieces: cases of a piece need the same members. The longest come first."""
+    by_needs: dict[Needs, list[Case]] = {}
+    for case in cases:
+        by_needs.setdefault(case.needs, []).append(case)
+    pieces = []
+    for needs, same in by_needs.items():
+        size = 1 if needs.fresh else PIECE
+        pieces += [same[at : at + size] for at in range(0, len(same), size)]
+    return sorted(pieces, key=len, reverse=True)
+
+
 async def run_suite(
     target: str,
     cases: Iterable[Case],
@@ -189,39 +206,47 @@ async def run_suite(
     seed: int | None = None,
     directory: Path | None = None,
     toxiproxy: str = "auto",
+    jobs: int = JOBS,
     tell: Tell = _quiet,
 ) -> Outcome:
-    """All the cases; `tell` is called after each.
+    """All the cases; `tell` is called after each. The results come in the order of the cases.
 
-    Those that need fresh members, which is to wait for their start, run beside the others: no two cases are
-    ever on the same member at once. The results come in the order of the cases.
+    `jobs` cases run at once, each on clusters of its own: no two are ever on the same member. Somebody's
+    cluster is there only once, so there it is one case after the other.
     """
     started = time.monotonic()
     seed = secrets.randbelow(2**31) if seed is None else seed
     nonce = f"{seed:x}"
     chosen = list(cases)
+    specs = [target] if against is None else [target, against]
+    work = deque(shares(chosen))
+    if any(spec.startswith("endpoints:") for spec in specs):
+        jobs = 1
     results: dict[str, Result] = {}
     with tempfile.TemporaryDirectory(prefix="gauntlet-conformance-") as scratch:
         folder = directory or Path(scratch)
-        arenas = [Arena(target, folder / "target", toxiproxy)]
-        if against is not None:
-            arenas.append(Arena(against, folder / "against", toxiproxy))
+        lanes = [
+            [Arena(spec, folder / f"{job}-{number}", toxiproxy) for number, spec in enumerate(specs)]
+            for job in range(min(jobs, len(work)))
+        ]
+        arenas = lanes[0]
         try:
             await asyncio.gather(*(arena.place(Needs()) for arena in arenas))
             names = [f"{arena.spec} ({arena.version_text})" for arena in arenas]
 
-            async def run(lane: Iterable[Case]) -> None:
-                for case in lane:
-                    found = await asyncio.gather(*(run_case(case, arena, nonce) for arena in arenas))
-                    result = found[0] if len(found) == 1 else compare(case, found[0], found[1], names)
-                    results[case.name] = result
-                    tell(result)
+            async def run(lane: list[Arena]) -> None:
+                while work:
+                    for case in work.popleft():
+                        found = await asyncio.gather(*(run_case(case, arena, nonce) for arena in lane))
+                        result = found[0] if len(found) == 1 else compare(case, found[0], found[1], names)
+                        results[case.name] = result
+                        tell(result)
 
-            async with asyncio.TaskGroup() as lanes:
-                for fresh in (False, True):
-                    lanes.create_task(run([case for case in chosen if case.needs.fresh is fresh]))
+            async with asyncio.TaskGroup() as running:
+                for lane in lanes:
+                    running.create_task(run(lane))
         finally:
-            await asyncio.shield(asyncio.gather(*(arena.close() for arena in arenas)))
+            await asyncio.shield(asyncio.gather(*(arena.close() for lane in lanes for arena in lane)))
     versions = [show_version(arena.version) if arena.version else "?" for arena in arenas]
     return Outcome(
         target=target,

@@ -64,7 +64,7 @@ async def readyz_excluding_all_but_one(t: Talk) -> None:
     expect("body", (await t.http("GET", path)).text, "[+]data_corruption ok\nok\n")
 
 
-@case("health", fresh=True, since="3.5")
+@case("health", group="alone", since="3.5")
 async def health_fails_on_nospace(t: Talk) -> None:
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=pb.NOSPACE))
     answer = await t.http("GET", "/health")
@@ -73,14 +73,14 @@ async def health_fails_on_nospace(t: Talk) -> None:
     expect("status with the alarm excluded", (await t.http("GET", "/health?exclude=NOSPACE")).status, 200)
 
 
-@case("health", fresh=True, since="3.5.11")
+@case("health", group="alone", since="3.5.11")
 async def livez_and_readyz_do_not_mind_nospace(t: Talk) -> None:
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=pb.NOSPACE))
     for path in ("/livez", "/readyz"):
         expect(f"status of {path}", (await t.http("GET", path)).status, 200)
 
 
-@case("health", fresh=True, since="3.5.11")
+@case("health", group="alone", since="3.5.11")
 async def readyz_fails_on_corruption(t: Talk) -> None:
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=pb.CORRUPT))
     answer = await t.http("GET", "/readyz")

@@ -214,7 +214,7 @@ async def delete_of_an_empty_range_deletes_nothing(t: Talk) -> None:
     expect("deleted with the end at the key", (await t.delete("b", "b")).deleted, 0)
 
 
-@case("kv", fresh=True)
+@case("kv", group="alone")
 async def delete_from_key(t: Talk) -> None:
     """A range end of one zero byte means everything from the key on."""
     for name in (b"a", b"b", b"c", b"\xff\xff"):
@@ -223,7 +223,7 @@ async def delete_from_key(t: Talk) -> None:
     expect_keys(await t.get(b"\0", ALL), b"a")
 
 
-@case("kv", fresh=True)
+@case("kv", group="alone")
 async def delete_everything(t: Talk) -> None:
     for name in (b"\0", b"a", b"\xff"):
         await t.put(name)

@@ -62,14 +62,14 @@ async def range_with_end_equal_to_key_is_empty(t: Talk) -> None:
     expect("count", (await t.get("b", "b")).count, 0)
 
 
-@case("kv", fresh=True)
+@case("kv", group="alone")
 async def range_from_key(t: Talk) -> None:
     for name in (b"a", b"b", b"\xff"):
         await t.put(name)
     expect_keys(await t.get(b"b", ALL), b"b", b"\xff")
 
 
-@case("kv", fresh=True)
+@case("kv", group="alone")
 async def range_of_everything(t: Talk) -> None:
     for name in (b"\0", b"a", b"\xff\xff"):
         await t.put(name)

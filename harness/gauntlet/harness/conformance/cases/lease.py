@@ -125,7 +125,7 @@ async def leases_does_not_list_revoked_ones(t: Talk) -> None:
     expect_that("leases", lease not in listed, f"without {lease}", listed)
 
 
-@case("lease", fresh=True)
+@case("lease", group="alone")
 async def leases_is_empty_at_first(t: Talk) -> None:
     expect("leases", len((await t.call(pb.LeaseLeasesRequest())).leases), 0)
 

@@ -144,7 +144,7 @@ async def no_alarm_at_first(t: Talk) -> None:
     expect("alarms", await raised(t), [])
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def an_alarm_is_raised_listed_and_disarmed(t: Talk) -> None:
     member = (await t.call(pb.StatusRequest())).header.member_id
     answer = await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=member, alarm=NOSPACE))
@@ -155,7 +155,7 @@ async def an_alarm_is_raised_listed_and_disarmed(t: Talk) -> None:
     expect("alarms afterwards", await raised(t), [])
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def alarms_are_listed_by_type(t: Talk) -> None:
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=NOSPACE))
     answer = await t.call(pb.AlarmRequest(action=GET, alarm=CORRUPT))
@@ -164,20 +164,20 @@ async def alarms_are_listed_by_type(t: Talk) -> None:
     expect("nospace alarms", len(answer.alarms), 1)
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def disarming_what_is_not_raised_answers_nothing(t: Talk) -> None:
     answer = await t.call(pb.AlarmRequest(action=DEACTIVATE, memberID=7, alarm=NOSPACE))
     expect("alarms", len(answer.alarms), 0)
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def raising_an_alarm_twice_is_one_alarm(t: Talk) -> None:
     for _ in range(2):
         await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=NOSPACE))
     expect("alarms", await raised(t), [(7, NOSPACE)])
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def nospace_stops_puts_and_not_reads_or_deletes(t: Talk) -> None:
     await t.put("a", "1")
     lease = await t.grant()
@@ -193,14 +193,14 @@ async def nospace_stops_puts_and_not_reads_or_deletes(t: Talk) -> None:
     await t.put("a", "2")
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def status_names_the_alarms(t: Talk) -> None:
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=NOSPACE))
     found = list((await t.call(pb.StatusRequest())).errors)
     expect("errors", [" ".join(text.split()) for text in found], ["memberID:7 alarm:NOSPACE"])
 
 
-@case("maintenance", fresh=True)
+@case("maintenance", group="alone")
 async def corrupt_stops_everything_but_maintenance(t: Talk) -> None:
     await t.put("a", "1")
     await t.call(pb.AlarmRequest(action=ACTIVATE, memberID=7, alarm=CORRUPT))

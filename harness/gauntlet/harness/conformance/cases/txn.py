@@ -124,7 +124,7 @@ async def compare_over_an_empty_range_compares_with_nothing(t: Talk) -> None:
     expect("version above 0", (await t.txn([compare])).succeeded, False)
 
 
-@case("txn", fresh=True)
+@case("txn", group="alone")
 async def compare_from_key(t: Talk) -> None:
     await t.put(b"a", "1")
     await t.put(b"b", "1")

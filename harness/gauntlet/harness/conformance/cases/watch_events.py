@@ -68,7 +68,7 @@ async def a_range_is_watched_without_its_end(t: Talk) -> None:
     await watcher.quiet()
 
 
-@case("watch", fresh=True)
+@case("watch", group="alone")
 async def everything_from_a_key_on(t: Talk) -> None:
     watcher = await t.watch(b"b", ALL)
     for name in (b"a", b"b", b"\xff"):
@@ -76,7 +76,7 @@ async def everything_from_a_key_on(t: Talk) -> None:
     expect("keys", [event.kv.key for event in await watcher.events(2)], [b"b", b"\xff"])
 
 
-@case("watch", fresh=True)
+@case("watch", group="alone")
 async def everything(t: Talk) -> None:
     watcher = await t.watch(b"\0", ALL)
     for name in (b"\0", b"a", b"\xff"):
@@ -84,7 +84,7 @@ async def everything(t: Talk) -> None:
     expect("keys", [event.kv.key for event in await watcher.events(3)], [b"\0", b"a", b"\xff"])
 
 
-@case("watch", fresh=True)
+@case("watch", group="alone")
 async def an_empty_key_is_the_zero_byte(t: Talk) -> None:
     watcher = await t.watch(b"")
     await t.put(b"a")

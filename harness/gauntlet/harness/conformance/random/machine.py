@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ class Duel:
             raise DifferenceFound(where)
 
 
-def _machine(duel: Duel) -> type[RuleBasedStateMachine]:
+def _machine(duel: Duel, kinds: Collection[str]) -> type[RuleBasedStateMachine]:
     """One rule a kind of step, so that Hypothesis can leave kinds out and find what only some bring about."""
 
     class Sequence(RuleBasedStateMachine):
@@ -215,7 +215,11 @@ def _machine(duel: Duel) -> type[RuleBasedStateMachine]:
         body.__name__ = name
         return body
 
-    rules = {f"do_{name}": rule(step=strategy)(make(f"do_{name}")) for name, strategy in STEPS.items()}
+    rules = {
+        f"do_{name}": rule(step=strategy)(make(f"do_{name}"))
+        for name, strategy in STEPS.items()
+        if name in kinds
+    }
     return type("RandomSteps", (Sequence,), rules)
 
 
@@ -266,8 +270,9 @@ def run_random(
                 runner.run(arena.close())
 
 
-def fight(duel: Duel, steps: int, chosen_seed: int) -> Found:
-    machine = seed(chosen_seed)(_machine(duel))
+def fight(duel: Duel, steps: int, chosen_seed: int, kinds: Collection[str] = STEPS.keys()) -> Found:
+    """`kinds` are those of draws.STEPS to draw from."""
+    machine = seed(chosen_seed)(_machine(duel, kinds))
     length = min(LENGTH, steps)
     options = settings(
         max_examples=max(1, -(-steps // length)),

@@ -12,7 +12,7 @@ from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.messages import services, v3electionpb
 from gauntlet.harness.client import EtcdClient
 from gauntlet.harness.conformance import http1
-from gauntlet.harness.conformance.arena import PASSWORD, ROOT, Arena, clean_auth, revoke_all
+from gauntlet.harness.conformance.arena import PASSWORD, ROOT, Arena, clean_auth, disarm_all, revoke_all
 from gauntlet.harness.conformance.case import Needs
 from gauntlet.harness.conformance.normalise import Normaliser
 from gauntlet.harness.conformance.random.blocked import Blocked
@@ -97,12 +97,7 @@ class Side:
             await self.ask(pb.AuthDisableRequest())
         self._admin.token = None
         await clean_auth(self._admin)
-        alarms: Any = await self._admin.call("/etcdserverpb.Maintenance/Alarm", pb.AlarmRequest())
-        for alarm in alarms.alarms:
-            request = pb.AlarmRequest(
-                action=pb.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
-            )
-            await self._admin.call("/etcdserverpb.Maintenance/Alarm", request)
+        await disarm_all(self._admin)
         await self._remove_learners(self._admin)
         await revoke_all(self._admin)
         await self._admin.put(SENTINEL, b"")
