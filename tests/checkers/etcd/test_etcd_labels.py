@@ -189,7 +189,7 @@ def test_labels(name: str) -> None:
     shown = result.explanation["label"], result.explanation["operations"], result.explanation["values_alone"]
     assert shown == (label, operations, values), result.explanation["text"]
     assert "on m1" in result.explanation["text"]
-    certificate = result.details["certificate"]
+    certificate = result.details["certificate"]["text"]
     assert "re-judged" in certificate
     assert f"of {len(result.explanation['shrunk'])} operations" in certificate
     assert {*operations} <= {*result.explanation["shrunk"]}

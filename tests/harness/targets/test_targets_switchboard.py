@@ -54,7 +54,7 @@ async def dialer() -> AsyncIterator[Dialer]:
     try:
         yield Dialer(process)
     finally:
-        await process.communicate()  # the end of its input ends it
+        await process.communicate(b"")  # the end of its input ends it
 
 
 @asynccontextmanager

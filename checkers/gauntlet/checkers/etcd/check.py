@@ -59,11 +59,11 @@ def _failed(
     details["values_alone"] = values.value
     explanation = _explanation(found)
     shrunk = shrink(judgement, found.operations)
-    if shrunk is not None:
+    if shrunk is None:
+        details["certificate"]["text"] += "; not judged again"
+    else:
         explanation["shrunk"] = [operation.id for operation in shrunk.operations]
-    details["certificate"] = (
-        f"stuck after {len(judgement.order)} operations; not judged again" if shrunk is None else shrunk.text
-    )
+        details["certificate"] |= {"operations": len(shrunk.operations), "text": shrunk.text}
     explanation["values_alone"] = values.value
     explanation["explained_operations"] = len(judgement.order)
     summary = found.label
