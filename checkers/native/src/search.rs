@@ -701,7 +701,11 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
         if found.verdict == Verdict::Unknown {
             let mut at: Quick<u32, u32> = Quick::default();
             self.seen.keys().for_each(|key| *at.entry(key.0).or_default() += 1);
-            let most = at.into_iter().max_by_key(|&(frontier, count)| (count, frontier));
+            // Every order of a crowd ends behind it: a layer of one operation holds them all and explains nothing.
+            let choices = |frontier: u32| layout.layer(frontier as usize).len().saturating_sub(1);
+            let most = at.into_iter().max_by_key(|&(frontier, count)| {
+                (count as usize * choices(frontier), count, frontier)
+            });
             found.crowded = most.map_or(Vec::new(), |(frontier, _)| layout.layer(frontier as usize).to_vec());
         }
         found.order = self.order;
