@@ -120,6 +120,7 @@ class Kernel:
             if found.verdict is not Verdict.VALID:
                 ends, found.frontier, found.reason, contradiction, crowded = judged.stuck(number)
                 found.contradiction, found.crowded = tuple(contradiction), tuple(crowded)
+                found.reason += _where(found.crowded, model)
                 for state, pending in ends:
                     found.dead_ends.append(DeadEnd(_state(state, model), tuple(pending)))
             parts.append((key, operations, found))
@@ -161,6 +162,7 @@ class Kernel:
         verdict, order, frontier, ends, reason, crowded, stats = self.native.search(
             rows, len(kinds), interned.step, token, contradiction=last, **limits
         )
+        crowd = tuple(candidates[index] for index in crowded)
         return Outcome(
             Verdict(verdict),
             [candidates[index] for index in order],
@@ -170,10 +172,18 @@ class Kernel:
                 for state, pending in ends
             ],
             None if frontier is None else candidates[frontier],
-            reason,
+            reason + _where(crowd, model),
             tuple(candidates[index] for index in narrowed.contradiction),
-            tuple(candidates[index] for index in crowded),
+            crowd,
         )
+
+
+def _where(crowd: Sequence[Operation], model: Model[Any]) -> str:
+    """In words, where a search that gave up spent most."""
+    if not crowd:
+        return ""
+    first = model.describe(crowd[0])
+    return f"; most of them where {len(crowd)} operations were concurrent, the first {first}"
 
 
 def _state(state: Any, model: Model[Any]) -> Any:
