@@ -23,7 +23,7 @@ from gauntlet.checkers.watch import read_watches
 from gauntlet.harness.plan import Plan
 from gauntlet.harness.rundir import INTERRUPTED, RunDirectory, RunDirectoryError
 from gauntlet.harness.versions import gauntlet_version
-from gauntlet.workloads.base import Settings
+from gauntlet.workloads.base import Settings, Workload
 from gauntlet.workloads.registry import make
 from porcupine.formats.detect import decoded
 from porcupine.history import HistoryError
@@ -35,14 +35,19 @@ T = TypeVar("T")
 CHECK_SECONDS = 120.0  # for each checker of the history
 
 
+def planned(directory: RunDirectory, stored: Mapping[str, Any]) -> tuple[Plan, Workload]:
+    """The plan as it is stored in the directory, and its workload. RunDirectoryError for one that is none."""
+    try:
+        plan = Plan.from_json(stored)
+        return plan, make(plan.workload, Settings(plan.seed, plan.clients, plan.keys, plan.prefix))
+    except ValueError as error:
+        raise RunDirectoryError(f"{directory.plan_file}: {error}") from error
+
+
 def judge(directory: RunDirectory) -> dict[str, Any]:
     """Checks everything, writes results.json and gives its content. RunDirectoryError for a broken file."""
     stored = directory.read_plan()
-    try:
-        plan = Plan.from_json(stored)
-        workload = make(plan.workload, Settings(plan.seed, plan.clients, plan.keys, plan.prefix))
-    except ValueError as error:
-        raise RunDirectoryError(f"{directory.plan_file}: {error}") from error
+    plan, workload = planned(directory, stored)
     kernel = choose().name
     begin = time.monotonic()
     checks = _check_history(directory, workload.checks)

@@ -26,11 +26,8 @@ from gauntlet.checkers.registry import judge as judge_run
 from gauntlet.checkers.story import tell
 from gauntlet.checkers.verdict import CheckResult
 from gauntlet.checkers.watch import read_robustness_watches, read_watches
-from gauntlet.harness.judge import read_run
-from gauntlet.harness.plan import Plan
-from gauntlet.harness.rundir import RunDirectory, RunDirectoryError, read_lines
-from gauntlet.workloads.base import Settings
-from gauntlet.workloads.registry import make
+from gauntlet.harness.judge import planned, read_run
+from gauntlet.harness.rundir import RunDirectory, read_lines
 from porcupine import certificate
 from porcupine.checking import Result
 from porcupine.checking import check as check_model
@@ -141,12 +138,7 @@ def _directory(path: Path, model: str | None) -> Saved:
         return _file(directory.history_file, detect.JSONL, str(model))
     if model is not None:
         return Saved(path, RUN_DIRECTORY, model, read_run(directory), (CHECKS[model],))
-    stored = directory.read_plan()
-    try:
-        plan = Plan.from_json(stored)
-        workload = make(plan.workload, Settings(plan.seed, plan.clients, plan.keys, plan.prefix))
-    except ValueError as error:
-        raise RunDirectoryError(f"{directory.plan_file}: {error}") from error
+    _, workload = planned(directory, directory.read_plan())
     run = read_run(directory)
     names = (*workload.checks, "watch") if run.watches else workload.checks
     return Saved(path, RUN_DIRECTORY, AS_RUN, run, tuple(names))

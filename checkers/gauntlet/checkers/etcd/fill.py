@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gauntlet.checkers.etcd.calls import Delete, Expire, Put, Revoke, Txn, call_of
 from gauntlet.checkers.etcd.demand import NEVER, Key
@@ -80,7 +80,8 @@ class Filler:
             self._look(gap)
             operation = chosen.get(gap)
             revocation = self.revocations.get(gap)
-            if operation is None and revocation is not None and self._attached(revocation.call.id, gap):  # type: ignore[attr-defined]
+            ended = cast(Revoke | Expire, revocation.call).id if revocation is not None else None
+            if operation is None and ended is not None and self._attached(ended, gap):
                 operation = revocation
             if operation is None and not required[gap]:
                 operation = self._created(gap, deadline) or self._wanted(gap, deadline)

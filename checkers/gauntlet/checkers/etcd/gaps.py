@@ -107,7 +107,7 @@ class Evidence:
         revoked: list[tuple[int, int]] = []
         granted = [each for each in self._operations if type(each.response) is GrantAnswer]
         for operation in granted:
-            self._granted.setdefault(operation.response[1], operation.response[0] or 0)  # type: ignore[index]
+            self._granted.setdefault(operation.response[1], operation.response[0] or 0)  # type: ignore[index]  # a GrantAnswer, see above
         for operation in self._operations:
             answer, ending = operation.response, operation.call
             if (
@@ -135,7 +135,7 @@ class Evidence:
                 if (everything or call[0] in keys) and type(given) is PutAnswer:
                     self._wrote(call, given, given[0] or 0)
             elif kind is Txn or kind is Delete:
-                self._learn(call, given, None if everything else keys)  # type: ignore[arg-type]
+                self._learn(call, given, None if everything else keys)  # type: ignore[arg-type]  # a Txn or Delete, by its kind
         for sights in self._sights.values():
             sights.sort(key=lambda sight: sight.revision)
         for revisions in self._written.values():

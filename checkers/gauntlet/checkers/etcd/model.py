@@ -171,8 +171,8 @@ def _asked_in(txn: Txn) -> set[int]:
 
 def unordered(operation: Operation) -> bool:
     """Does etcd promise nothing about its place in real time? (It cannot be from the future all the same.)"""
-    call = operation.call
-    return isinstance(call, (KeepAlive, TimeToLive)) or is_serializable(call)  # type: ignore[arg-type]
+    call = call_of(operation)
+    return isinstance(call, (KeepAlive, TimeToLive)) or is_serializable(call)
 
 
 def relaxed(operations: Sequence[Operation]) -> list[Operation]:

@@ -470,4 +470,4 @@ def related(compare: Compare, kv: KV) -> bool:
             return held != wanted
         case ">":
             return held > wanted  # type: ignore[operator]  # both are numbers, or both are bytes
-    return held < wanted  # type: ignore[operator]
+    return held < wanted  # type: ignore[operator]  # likewise
