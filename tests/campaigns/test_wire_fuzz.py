@@ -126,9 +126,10 @@ class Gauge:
     def rss(self) -> int:
         return int(self._process.memory_info().rss)
 
-    def sockets(self) -> int:
-        """Those descriptors that are connections; the log's files come and go."""
-        return len(self._process.net_connections("tcp"))
+    def sockets(self) -> set[tuple[int, str]]:
+        """The remote port and the state of each connection."""
+        open_ = self._process.net_connections("tcp")
+        return {(connection.raddr.port, connection.status) for connection in open_ if connection.raddr}
 
     async def run(self) -> None:
         while not self._stop.is_set():
@@ -152,10 +153,16 @@ class Gauge:
         )
 
 
-async def until(holds: Callable[[], bool], what: str) -> None:
+def left_open(gauge: Gauge, shares: dict[str, Any]) -> list[tuple[str, str]]:
+    """The hostile connections that are still open: kind and state."""
+    kinds = {port: kind for kind, share in shares.items() for port in share["ports"]}
+    return [(kinds[port], state) for port, state in gauge.sockets() if port in kinds]
+
+
+async def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = asyncio.get_running_loop().time() + START
     while not holds():
-        assert asyncio.get_running_loop().time() < deadline, f"waited {START:g} s in vain for {what}"
+        assert asyncio.get_running_loop().time() < deadline, f"waited {START:g} s in vain for {what()}"
         await asyncio.sleep(0.1)
 
 
@@ -168,9 +175,10 @@ async def fuzz(folder: Path, seconds: float, seed: str, kinds: list[str]) -> Non
         async with asyncio.TaskGroup() as group:
             for number, good in enumerate(goods):
                 group.create_task(good.run(PAUSE * number / CLIENTS))
-            await until(lambda: min(len(good.waits) for good in goods) >= 3, "a round of every client")
+            await until(
+                lambda: min(len(good.waits) for good in goods) >= 3, lambda: "a round of every client"
+            )
             gauge = Gauge(process.pid, keeper, stop)
-            before = gauge.sockets()
             calm = len(goods[0].waits)
             group.create_task(gauge.run())
             hostile = await asyncio.create_subprocess_exec(
@@ -180,18 +188,22 @@ async def fuzz(folder: Path, seconds: float, seed: str, kinds: list[str]) -> Non
             )
             printed, _ = await hostile.communicate()
             assert hostile.returncode == 0
-            await until(lambda: gauge.sockets() <= before, "the hostile connections to be closed")
+            shares = json.loads(printed)
+            await until(
+                lambda: not left_open(gauge, shares), lambda: f"{left_open(gauge, shares)} to be closed"
+            )
             stop.set()
-        report(printed, goods, calm, gauge)
+        report(shares, goods, calm, gauge)
         assert process.returncode is None
         assert (await keeper.get(b"gauge", timeout=DEADLINE)).count == 1
         await keeper.close()
     assert b'"level":"error"' not in (folder / "node.log").read_bytes()
 
 
-def report(printed: bytes, goods: list[Good], calm: int, gauge: Gauge) -> None:
-    for kind, (connections, refused, sent) in json.loads(printed).items():
-        print(f"{kind:22} {connections:7,} connections, {refused:7,} cut off, {sent / 1e6:9,.1f} MB")
+def report(shares: dict[str, Any], goods: list[Good], calm: int, gauge: Gauge) -> None:
+    for kind, had in shares.items():
+        connections, refused, megabytes = had["connections"], had["refused"], had["sent"] / 1e6
+        print(f"{kind:22} {connections:7,} connections, {refused:7,} cut off, {megabytes:9,.1f} MB")
         assert connections, f"{kind} never had a connection"
     waits = sorted(wait for good in goods for wait in good.waits[calm:])
     shown = {name: waits[int(len(waits) * share)] for name, share in (("p50", 0.5), ("p99", 0.99))}

@@ -5,7 +5,7 @@
 Each kind has a few workers; each worker opens a connection, does its worst until it is cut off or has had
 its share, and comes again. A worker draws from its own generator, `Random(f"{seed}:{kind}:{number}")`.
 The keys that are written begin with `fuzz/` or `hog/`, and nothing is sent that could reach others' keys.
-Prints one JSON object: how many connections and bytes each kind had.
+Prints one JSON object: by kind what a `Share` holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import random
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import hpack
 from gauntlet.api.messages import etcdserverpb as pb
@@ -92,6 +92,7 @@ class Worker:
     sent: int = 0
     refused: int = 0
     open: list[asyncio.StreamWriter] = field(default_factory=list)
+    local: set[int] = field(default_factory=set)  # ports
 
     async def connect(self, tls: bool = False, secure_port: bool = False) -> Connection:
         """To the TLS port with a handshake (`tls`) or without one (`secure_port`), else to the plain one."""
@@ -107,6 +108,7 @@ class Worker:
             )
         self.connections += 1
         self.open.append(writer)
+        self.local.add(writer.get_extra_info("sockname")[1])
         return Connection(self, reader, writer)
 
     async def http2(self, settings: tuple[tuple[int, int], ...] = ()) -> Connection:
@@ -477,10 +479,18 @@ async def seed_large_value(worker: Worker) -> None:
     worker.open.pop().transport.abort()
 
 
-async def campaign(
-    ports: tuple[int, int], seconds: float, seed: str, names: list[str]
-) -> dict[str, list[int]]:
-    """Connections, cut-offs and bytes by kind."""
+@dataclass
+class Share:
+    """What a kind had: connections, how many of them were cut off, bytes sent, and the local ports of all."""
+
+    connections: int = 0
+    refused: int = 0
+    sent: int = 0
+    ports: list[int] = field(default_factory=list)
+
+
+async def campaign(ports: tuple[int, int], seconds: float, seed: str, names: list[str]) -> dict[str, Share]:
+    """By kind."""
     await seed_large_value(Worker(seed_large_value, random.Random(seed), ports))
     workers = [
         Worker(fuzz, random.Random(f"{seed}:{fuzz.__name__}:{number}"), ports)
@@ -489,15 +499,17 @@ async def campaign(
         if not names or fuzz.__name__ in names
     ]
     await asyncio.gather(*(worker.run(seconds) for worker in workers))
-    counts: dict[str, list[int]] = {}
+    shares: dict[str, Share] = {}
     for worker in workers:
-        count = counts.setdefault(worker.fuzz.__name__, [0, 0, 0])
-        for place, value in enumerate((worker.connections, worker.refused, worker.sent)):
-            count[place] += value
-    return counts
+        share = shares.setdefault(worker.fuzz.__name__, Share())
+        share.connections += worker.connections
+        share.refused += worker.refused
+        share.sent += worker.sent
+        share.ports += sorted(worker.local)
+    return shares
 
 
 if __name__ == "__main__":
     plain, secure, limit, chosen_seed, *kinds = sys.argv[1:]
     found = asyncio.run(campaign((int(plain), int(secure)), float(limit), chosen_seed, kinds))
-    print(json.dumps(found))
+    print(json.dumps({kind: asdict(share) for kind, share in found.items()}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
@@ -91,49 +90,6 @@ def test_pipelined_requests_are_answered_in_order_even_when_answers_come_late(se
     answer = run(go())
     assert order == ["/slow", "/next", "/last"]
     assert answer.index(b"slow.") < answer.index(b"/next") < answer.index(b"/last")
-
-
-def test_reading_stops_while_too_many_requests_wait(serve: Any, until: Any) -> None:
-    first: list[HttpResponder] = []
-
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        if not first:
-            first.append(responder)
-        else:
-            responder.send(200, b"x")
-
-    async def go() -> tuple[bool, bytes]:
-        async with serve(handler, HttpLimits(pipeline_depth=2)) as server:
-            reader, writer = await server.raw()
-            writer.write(get("/") * 4 + get("/", "Connection: close"))
-            await until(lambda: bool(first))
-            reading = server.protocols[0].transport.is_reading()
-            first[0].send(200, b"x")
-            async with asyncio.timeout(10):
-                answer = await reader.read()
-            writer.close()
-            return reading, answer
-
-    reading, answer = run(go())
-    assert not reading
-    assert answer.count(b"HTTP/1.1 200 OK") == 5
-
-
-def test_who_pipelines_behind_an_answer_without_end_is_cut_off(serve: Any) -> None:
-    """While it is not read from, nobody would see it leave."""
-
-    async def go() -> bytes:
-        limits = HttpLimits(pipeline_depth=2, stall_timeout=0.05)
-        async with serve(lambda request, responder: responder.start(200), limits) as server:
-            reader, writer = await server.raw()
-            writer.write(get("/") * 4)
-            async with asyncio.timeout(10):
-                with contextlib.suppress(ConnectionResetError):
-                    await reader.read()
-            writer.close()
-            return b"cut"
-
-    assert run(go()) == b"cut"
 
 
 def test_head_has_no_body_but_its_length(serve: Any) -> None:
@@ -405,32 +361,6 @@ def test_a_head_over_the_limit_is_431(serve: Any, whole: bool) -> None:
     assert run(go()).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
 
 
-def test_a_slow_head_is_cut_off_even_when_it_trickles(serve: Any) -> None:
-    async def go() -> float:
-        loop = asyncio.get_running_loop()
-        async with serve(echo, HttpLimits(header_timeout=0.3)) as server, asyncio.timeout(10):
-            reader, writer = await server.raw()
-            began = loop.time()
-            read = asyncio.ensure_future(reader.read())
-            writer.write(b"GET / HTTP/1.1\r\nX: ")
-            while not read.done():
-                writer.write(b"y")
-                await asyncio.wait({read}, timeout=0.05)
-            assert read.exception() is not None or read.result() == b""
-            writer.close()
-            return loop.time() - began
-
-    assert 0.2 < run(go()) < 5
-
-
-def test_an_idle_connection_is_closed(serve: Any) -> None:
-    async def go() -> bytes:
-        async with serve(echo, HttpLimits(idle_timeout=0.05)) as server:
-            return await server.say(get("/"))
-
-    assert run(go()).endswith(b"GET / {} ")
-
-
 def test_an_upgrade_offer_is_declined_and_its_body_read(serve: Any) -> None:
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
 
@@ -442,74 +372,6 @@ def test_an_upgrade_offer_is_declined_and_its_body_read(serve: Any) -> None:
     assert b"101" not in answer.split(b"\r\n")[0]
     assert b"POST /up {} body" in answer
     assert answer.endswith(b"GET /next {} ")
-
-
-def test_on_close_is_called_when_the_client_goes(serve: Any, until: Any) -> None:
-    events: list[str] = []
-    responders: list[HttpResponder] = []
-
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        responder.on_close(lambda: events.append("closed"))
-        responder.start(200)
-        responders.append(responder)
-
-    async def go() -> None:
-        async with serve(handler) as server:
-            _, writer = await server.raw()
-            writer.write(get("/"))
-            await until(lambda: bool(responders))
-            writer.close()
-            await until(lambda: bool(events))
-            responders[0].write(b"too late")
-            responders[0].end()
-            assert responders[0].closed
-
-    run(go())
-    assert events == ["closed"]
-
-
-def test_on_close_is_not_called_after_a_whole_answer(serve: Any) -> None:
-    events: list[str] = []
-
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        responder.on_close(lambda: events.append("closed"))
-        responder.send(200, b"x")
-
-    async def go() -> None:
-        async with serve(handler) as server:
-            await server.say(get("/", "Connection: close"))
-
-    run(go())
-    assert events == []
-
-
-def test_a_client_that_shuts_its_half_still_gets_the_answer(serve: Any) -> None:
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        asyncio.get_running_loop().call_later(0.05, responder.send, 200, b"late")
-
-    async def go() -> bytes:
-        async with serve(handler) as server, asyncio.timeout(10):
-            reader, writer = await server.raw()
-            writer.write(get("/"))
-            writer.write_eof()
-            answer = await reader.read()
-            writer.close()
-            return answer
-
-    assert run(go()).endswith(b"late")
-
-
-def test_a_failing_handler_costs_its_connection_and_is_heard_of(serve: Any) -> None:
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        raise LookupError("a bug")
-
-    async def go() -> tuple[bytes, list[str]]:
-        async with serve(handler) as server, asyncio.timeout(10):
-            return await server.say(get("/")), server.errors
-
-    answer, errors = run(go())
-    assert answer == b""
-    assert errors == ["LookupError('a bug')"]
 
 
 @pytest.mark.parametrize("length", [2, 20])
@@ -552,83 +414,6 @@ def test_a_header_cannot_smuggle_a_line(serve: Any) -> None:
 
     run(go())
     assert refused == [True]
-
-
-def test_backlog_and_drain(serve: Any, until: Any) -> None:
-    drained: list[bool] = []
-    responders: list[HttpResponder] = []
-
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        responder.on_drain(lambda: drained.append(True))
-        responder.start(200)
-        responder.write(bytes(16 << 20))
-        responders.append(responder)
-
-    async def go() -> None:
-        async with serve(handler) as server, asyncio.timeout(20):
-            reader, writer = await server.raw()
-            writer.write(get("/"))
-            await until(lambda: bool(responders))
-            assert responders[0].backlog > 1 << 20
-            assert not drained
-            got = 0
-            while got < 16 << 20:
-                got += len(await reader.read(1 << 20))
-            await until(lambda: bool(drained))
-            assert responders[0].backlog < 1 << 20
-            writer.close()
-
-    run(go())
-
-
-def test_shut_down_waits_for_the_answer_under_way(serve: Any, until: Any) -> None:
-    responders: list[HttpResponder] = []
-
-    def handler(request: HttpRequest, responder: HttpResponder) -> None:
-        responders.append(responder)
-
-    async def go() -> bytes:
-        async with serve(handler) as server, asyncio.timeout(10):
-            reader, writer = await server.raw()
-            writer.write(get("/"))
-            await until(lambda: bool(responders))
-            server.protocols[0].shut_down()
-            responders[0].send(200, b"done")
-            answer = await reader.read()
-            writer.close()
-            return answer
-
-    answer = run(go())
-    assert CLOSE in answer
-    assert answer.endswith(b"done")
-
-
-def test_a_connection_can_be_handed_over_with_the_bytes_read_so_far(until: Any) -> None:
-    """What the listener does that first looks whether a client speaks HTTP/2."""
-
-    class Sniffer(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
-
-        def data_received(self, data: bytes) -> None:
-            protocol = HttpServerProtocol(echo)
-            self.transport.set_protocol(protocol)
-            protocol.connection_made(self.transport)
-            protocol.data_received(data)
-
-    async def go() -> bytes:
-        server = await asyncio.get_running_loop().create_server(Sniffer, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
-        writer.write(post("/p", b"abc", "Connection: close")[:30])
-        await asyncio.sleep(0.01)
-        writer.write(post("/p", b"abc", "Connection: close")[30:])
-        async with asyncio.timeout(10):
-            answer = await reader.read()
-        writer.close()
-        server.close()
-        return answer
-
-    assert run(go()).endswith(b"POST /p {} abc")
 
 
 class _Wire(asyncio.Transport):

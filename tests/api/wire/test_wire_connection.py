@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.api.wire import frames
-from gauntlet.api.wire.connection import ALLOWANCE, LINGERING, Connection
+from gauntlet.api.wire.connection import Connection
 from gauntlet.api.wire.deadlines import Deadlines
 from gauntlet.api.wire.frames import ErrorCode
 from gauntlet.api.wire.grpc import Dispatcher
 from gauntlet.api.wire.limits import Limits
+from gauntlet.api.wire.streams import ALLOWANCE, LINGERING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,8 +16,8 @@ from gauntlet.api.wire.server import Server, Speech
 from gauntlet.api.wire.types import Context, Method
 
 FOLDER = Path(gauntlet.api.wire.connection.__file__).parent
-PURE = ["types", "frames", "limits", "hpack_cache", "hpack_decoder", "outflow", "connection", "status"]
-PURE += ["deadlines", "grpc", "http2_exchange", "http_types"]
+PURE = ["types", "frames", "limits", "hpack_cache", "hpack_decoder", "outflow", "streams", "status"]
+PURE += ["connection", "deadlines", "grpc", "http2_exchange", "http_types"]
 FORBIDDEN = {"asyncio", "socket", "time", "random", "os", "threading"}
 
 

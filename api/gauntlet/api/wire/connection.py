@@ -10,34 +10,27 @@ Rules (RFC 9113):
 - Streams of the client have odd, rising numbers. A number above the highest seen is idle, and idle streams
   take only HEADERS and PRIORITY. A number that was passed over is closed for ever; using it is a
   PROTOCOL_ERROR, using one that was open before is STREAM_CLOSED (5.1).
-- When we are done with a stream before the client is, it lingers: what the client still sends is ignored. At
-  most LINGERING streams do so; the oldest is then reset. A stream we reset ourselves lingers the same way.
 - A breach of the protocol costs the stream where the RFC says so, else the connection: GOAWAY, and the owner
   closes. Nothing is read after that.
 
-Against hostile clients: a header block has a bounded number of frames and bytes. Cheap frames that make work
-for nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown types) are paid for from an
-allowance of ALLOWANCE frames that refills with ALLOWANCE_RATE a second; a client that runs out of it is sent
-away with ENHANCE_YOUR_CALM. Pings have gRPC's own rule: a ping sooner than the agreed time earns a strike,
-sending headers or data wipes the strikes, the third strike is the end. While answers pile up, input waits
-(SATURATED), and new streams are refused (Limits.backlog_bytes). Of what one client sends at once, so many
-requests are looked at in a turn (STREAMS_A_TURN): other connections come between.
+Against hostile clients: a header block has a bounded number of frames and bytes. Frames that make work for
+nothing (resets, SETTINGS, empty DATA, small CONTINUATION, PRIORITY, unknown types) are paid for. Pings have
+gRPC's own rule: a ping sooner than the agreed time earns a strike, sending headers or data wipes the strikes,
+the third strike is the end. While answers pile up, input waits (SATURATED), and new streams are refused
+(Limits.backlog_bytes). Of what one client sends at once, so many requests are looked at in a turn
+(STREAMS_A_TURN): other connections come between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 
 from gauntlet.api.wire import frames
 from gauntlet.api.wire.frames import ConnectionFault, ErrorCode, Setting, StreamFault
 from gauntlet.api.wire.hpack_cache import Head, HeaderDecoder
 from gauntlet.api.wire.limits import Limits
-from gauntlet.api.wire.outflow import Outflow, Stream
+from gauntlet.api.wire.streams import DRAIN_PING, Streams
 
-LINGERING = 256
-ALLOWANCE = 2000.0
-ALLOWANCE_RATE = 500.0
 CONTINUATIONS = 64
 SMALL_CONTINUATION = 1024
 SKIPPED_RANGES = 64
@@ -45,14 +38,13 @@ MAX_PING_STRIKES = 2
 PING_WITHOUT_STREAM = 7200.0
 SATURATED = 4 << 20
 STREAMS_A_TURN = 256
-DRAIN_PING = b"gauntlet"
 
 Accept = Callable[["Connection", int, Head, bool], object]
 
 _unpack = frames.HEAD.unpack_from
 
 
-class Connection(Outflow):
+class Connection(Streams):
     """`accept(connection, stream id, head, ended)` is called for each request; it makes the Stream.
 
     `wake()` is called when there is something to `take` and `scheduled` was not set. `pong(payload)` is
@@ -61,15 +53,12 @@ class Connection(Outflow):
 
     __slots__ = (
         "_accept",
-        "_allowance",
-        "_allowance_at",
         "_block",
         "_block_flags",
         "_block_frames",
         "_block_stream",
         "_buffer",
         "_decoder",
-        "_drain_state",
         "_last_ping",
         "_pong",
         "_preface_left",
@@ -77,14 +66,7 @@ class Connection(Outflow):
         "_settings_seen",
         "_skipped",
         "_strikes",
-        "closing",
-        "last_stream_id",
-        "limits",
-        "lingering",
-        "max_streams",
-        "now",
         "partial_bytes",
-        "stream_window",
     )
 
     def __init__(
@@ -94,15 +76,8 @@ class Connection(Outflow):
         limits: Limits,
         pong: Callable[[bytes], None] | None = None,
     ) -> None:
-        super().__init__(wake)
-        self.limits = limits
-        self.now = 0.0
-        self.closing = False
-        self.last_stream_id = 0
-        self.lingering: dict[int, bool] = {}
+        super().__init__(wake, limits)
         self.partial_bytes = 0
-        self.stream_window = limits.stream_window
-        self.max_streams = min(limits.max_concurrent_streams, limits.stream_ceiling)
         self._accept = accept
         self._pong = pong
         self._decoder = HeaderDecoder(limits.header_list_bytes)
@@ -113,11 +88,8 @@ class Connection(Outflow):
         self._block: list[bytes] | None = None
         self._block_stream = self._block_flags = self._block_frames = 0
         self._skipped: list[tuple[int, int]] = []
-        self._allowance = ALLOWANCE
-        self._allowance_at = 0.0
         self._strikes = 0
         self._last_ping = -PING_WITHOUT_STREAM
-        self._drain_state = 0
 
     # For the owner.
 
@@ -164,102 +136,13 @@ class Connection(Outflow):
         if position < len(data) and not self.closing:
             self._buffer = data[position:] if position else data
 
-    def fail(self, code: ErrorCode, debug: bytes = b"") -> None:
-        """Send GOAWAY and give up everything. The owner closes once the output is written (`closing`)."""
-        if self.closing:
-            return
-        self.write(frames.goaway(self.last_stream_id, code, debug))
-        self.closing = True
-        self.lose_all()
-
     def lose_all(self) -> None:
-        """The connection is gone: so are its streams."""
-        self.closing = True
         self._buffer = b""
-        self._put_off.clear()
-        streams = list(self.streams.values())
-        self.streams.clear()
-        self.lingering.clear()
-        with ExitStack() as stack:  # each is told, even if what another makes of it is a defect
-            for stream in streams:
-                stack.callback(self._lose, stream)
+        super().lose_all()
 
-    def drain(self) -> None:
-        """Begin a graceful end (6.8): no new streams once the client has heard of it; the open ones go on."""
-        if self._drain_state or self.closing:
-            return
-        self._drain_state = 1
-        self.write(frames.goaway(frames.LARGEST_WINDOW, ErrorCode.NO_ERROR) + frames.ping(DRAIN_PING))
-
-    @property
-    def drained_out(self) -> bool:
-        """Whether a graceful end is complete."""
-        return self._drain_state == 2 and not self.streams and not self.backlog
-
-    def ping(self, payload: bytes) -> None:
-        self.write(frames.ping(payload))
-
-    # For streams.
-
-    def local_end(self, stream: Stream) -> None:
-        stream.over = True
-        self.streams.pop(stream.id, None)
-        if not stream.ended:
-            self._linger(stream.id, False)
-
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
-        """End a stream at once. Its `lost` is not called: the caller is the one who knows."""
-        if stream.over:
-            return
-        stream.over = True
-        self.streams.pop(stream.id, None)
-        self.drop_pending(stream)
-        self.write(frames.rst_stream(stream.id, code))
-        self._linger(stream.id, True)
-
-    def consume(self, stream: Stream) -> None:
-        """Open the client's window again by what has arrived, unless the stream is held or about to end."""
-        if stream.held or stream.ended or stream.over:
-            return
-        missing = self.stream_window - stream.recv_left
-        if missing * 2 >= self.stream_window:
-            stream.recv_left = self.stream_window
-            self.write(frames.window_update(stream.id, missing))
-
-    def release(self, stream: Stream) -> None:
-        """End `stream.held`."""
-        stream.held = False
-        self.consume(stream)
-
-    def _linger(self, stream_id: int, was_reset: bool) -> None:
-        lingering = self.lingering
-        lingering[stream_id] = was_reset
-        if len(lingering) > LINGERING:
-            oldest = next(iter(lingering))
-            if not lingering.pop(oldest):
-                self.write(frames.rst_stream(oldest, ErrorCode.NO_ERROR))
-
-    def _lose(self, stream: Stream) -> None:
-        if not stream.over:
-            stream.over = True
-            self.drop_pending(stream)
-            stream.lost()
-
-    def _reset_for(self, stream_id: int, fault: StreamFault) -> None:
-        """The client's fault ends a stream. It pays, since resets on demand are work for nothing too."""
-        self._pay(1.0)
-        stream = self.streams.pop(stream_id, None)
-        self.write(frames.rst_stream(stream_id, fault.code))
-        self._linger(stream_id, True)
-        if stream is not None:
-            self._lose(stream)
-
-    def _pay(self, price: float) -> None:
-        gained = (self.now - self._allowance_at) * ALLOWANCE_RATE
-        self._allowance_at = self.now
-        self._allowance = min(ALLOWANCE, self._allowance + gained) - price
-        if self._allowance < 0:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that do nothing")
+    def let_go(self) -> None:
+        super().let_go()
+        self._pong = None
 
     # Receiving.
 
@@ -361,10 +244,6 @@ class Connection(Outflow):
         self._refuse_idle(stream_id)
         raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA for a closed stream")
 
-    def _refuse_idle(self, stream_id: int) -> None:
-        if stream_id > self.last_stream_id or not stream_id & 1:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame for an idle stream")
-
     def _headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         """A HEADERS frame that has padding or a priority, or is not the whole block."""
         if stream_id == 0:
@@ -419,7 +298,7 @@ class Connection(Outflow):
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, head.malformed)
             if ended and head.content_length:
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length is not kept")
-            if len(self.streams) >= self.max_streams or self._drain_state == 2:
+            if len(self.streams) >= self.max_streams or self.takes_no_more:
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "too many streams")
             if self.backlog > self.limits.backlog_bytes:
                 raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "take your answers first")
@@ -505,9 +384,8 @@ class Connection(Outflow):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING is not 8 bytes long")
         if flags & frames.ACK:
             self._pay(1.0)
-            if payload == DRAIN_PING and self._drain_state == 1:
-                self._drain_state = 2
-                self.write(frames.goaway(self.last_stream_id, ErrorCode.NO_ERROR))
+            if payload == DRAIN_PING:
+                self._drain_heard()
             elif self._pong is not None:
                 self._pong(payload)
             return

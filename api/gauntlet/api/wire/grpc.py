@@ -477,8 +477,14 @@ class StreamCall(Call):
 
     def tell_cancelled(self) -> None:
         self.context.cancel()
-        if self.receiver is not None:
-            self.receiver.on_cancel()
+        receiver = self._let_go()
+        if receiver is not None:
+            receiver.on_cancel()
+
+    def _let_go(self) -> StreamReceiver | None:
+        """Call and receiver hold each other: without this they would wait for the collector."""
+        receiver, self.receiver, self._drain = self.receiver, None, None
+        return receiver
 
     # ServerStream.
 
@@ -503,6 +509,7 @@ class StreamCall(Call):
     def finish(self, error: RpcError | None = None) -> None:
         if not self.answered:
             self.close(error)
+            self._let_go()
 
     def on_drain(self, callback: Callable[[], None]) -> None:
         self._drain = callback

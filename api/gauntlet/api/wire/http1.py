@@ -9,7 +9,8 @@ Rules (RFC 9112, and Go's net/http where etcd's users see its choices):
 - An answer that leaves its request's body unread costs the connection, unless little is left to discard.
 - A request that cannot be parsed is answered with 400 and the connection closes; before closing, our half is
   shut and the rest of the input thrown away for a moment, since a reset could destroy the answer on its way.
-- When the client's half ends, an answer that streams is over (nobody reads it); one not begun is still sent.
+- When the client's half ends, an answer that streams is over (nobody reads it); one not begun is still sent,
+  if it comes soon: a client that has gone altogether looks the same, and nothing more is heard of it.
 - A handler that raises costs its connection; the event loop's exception handler gets the error.
 """
 
@@ -33,6 +34,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METHODS = frozenset(b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split())
 _HIGH = re.compile(rb"[\x80-\xff]")
 NO_CALLBACK: Any = None
+NO_PARSER: Any = None
 
 
 class HttpServerProtocol(asyncio.Protocol):
@@ -50,6 +52,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._loop: asyncio.AbstractEventLoop = NO_CALLBACK
         self._timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         # The head being parsed.
         self._url = b""
         self._method = ""  # one that the parser does not know
@@ -105,15 +108,26 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._active is not None and not self._active.complete:
             return False
         # TLS transports close whatever is said here; plain ones stay open for the answer.
-        return self.transport.get_extra_info("ssl_object") is None
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False
+        self._await_answer()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._disarm()
+        if self._patience is not None:
+            self._patience.cancel()
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.connection_lost()
         responder, self._responder = self._responder, None
+        # Connection, parser, requests and their handlers hold each other: without this what was read would
+        # wait for the collector.
+        self._parser, self._headers = NO_PARSER, {}
+        for request in (self._active, self._incoming, *self._waiting):
+            if request is not None:
+                request.forget()
         self._active = self._incoming = None
         self._waiting.clear()
         if responder is not None:
@@ -213,7 +227,7 @@ class HttpServerProtocol(asyncio.Protocol):
             if self._close_after or not (self._active is not None and self._active.paused):
                 # The handler did not ask for it. Who does not read does not hear that the client has gone,
                 # and the answer may never end.
-                self._loop.call_later(self.limits.stall_timeout, self._stalled, self._active)
+                self._await_answer()
 
     def close_after_answer(self) -> None:
         self._close_after = True
@@ -385,9 +399,20 @@ class HttpServerProtocol(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
 
+    def _await_answer(self) -> None:
+        """For as long as a client may be waited for that cannot be heard."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self._loop.call_later(self.limits.stall_timeout, self._stalled, self._active)
+
     def _stalled(self, request: Request | None) -> None:
-        if request is self._active and not self._reading:
+        self._patience = None
+        if not self._eof and self._reading:
+            return
+        if request is self._active:
             self.transport.abort()
+        else:
+            self._await_answer()
 
     def _too_slow(self) -> None:
         self._timer = None

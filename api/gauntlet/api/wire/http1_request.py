@@ -26,9 +26,10 @@ class Connection(Protocol):
 
 
 class Request:
-    """See HttpRequest. Body pieces wait in `_pieces` until the handler has said how it wants them."""
+    """See HttpRequest. The body waits in `_body` until the handler has said how it wants it."""
 
     __slots__ = (
+        "_body",
         "_conn",
         "_discarding",
         "_limit",
@@ -37,7 +38,6 @@ class Request:
         "_on_too_large",
         "_on_whole",
         "_paused",
-        "_pieces",
         "_query",
         "_raw_query",
         "complete",
@@ -68,7 +68,7 @@ class Request:
         length = headers.get("content-length")
         self.content_length = int(length) if length is not None and length.isdigit() else None
         self.expects_continue = headers.get("expect", "").lower() == "100-continue"
-        self._pieces: list[bytes] = []
+        self._body = bytearray()  # not a list of pieces: one byte may be a chunk
         self._limit = 0
         self._on_whole: Callable[[bytes], None] | None = None
         self._on_too_large: Callable[[], None] | None = None
@@ -112,9 +112,8 @@ class Request:
 
     def on_data(self, callback: Callable[[bytes], None]) -> None:
         self._on_data = callback
-        pieces, self._pieces = self._pieces, []
-        for piece in pieces:
-            callback(piece)
+        if self._body:
+            callback(self._take_body())
         if not self.complete:
             self._want_body()
 
@@ -148,7 +147,7 @@ class Request:
         elif self._on_whole is not None and self.received > self._limit:
             self._overflow()
         else:
-            self._pieces.append(data)
+            self._body += data
 
     def finish(self) -> None:
         self.complete = True
@@ -161,10 +160,14 @@ class Request:
     def discard_rest(self) -> None:
         """The handler wants no more of the body."""
         self._discarding = True
-        self._on_data = self._on_end = self._on_whole = self._on_too_large = None
-        self._pieces.clear()
+        self.forget()
         if self._paused:
             self.resume()
+
+    def forget(self) -> None:
+        """What was read of the body, and who wanted it."""
+        self._on_data = self._on_end = self._on_whole = self._on_too_large = None
+        self._body = bytearray()
 
     def discard_if_unwanted(self) -> None:
         if self._on_data is None and self._on_whole is None and self._on_end is None and not self._discarding:
@@ -177,11 +180,14 @@ class Request:
 
     def _deliver_whole(self) -> None:
         callback = self._on_whole
-        pieces = self._pieces
+        body = self._take_body()
         self._on_whole = self._on_too_large = None
-        self._pieces = []
         if callback is not None:
-            callback(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            callback(body)
+
+    def _take_body(self) -> bytes:
+        body, self._body = self._body, bytearray()
+        return bytes(body)
 
     def _overflow(self) -> None:
         callback = self._on_too_large

@@ -97,6 +97,7 @@ class Http2Protocol(asyncio.Protocol):
         self.lost = True
         self._disarm()
         self.connection.lose_all()
+        self.connection.let_go()
         self._gone(self)
 
     def pause_writing(self) -> None:

@@ -36,6 +36,7 @@ class Exchange(Stream):
     """See HttpRequest and HttpResponder."""
 
     __slots__ = (
+        "_body",
         "_corked",
         "_date",
         "_discarding",
@@ -52,7 +53,6 @@ class Exchange(Stream):
         "_on_end",
         "_on_too_large",
         "_on_whole",
-        "_pieces",
         "_query",
         "_raw_query",
         "_received",
@@ -93,7 +93,7 @@ class Exchange(Stream):
         self.started = False
         self._head_only = head.method == "HEAD"
         self._left: int | None = None
-        self._pieces: list[bytes] = []
+        self._body = bytearray()  # not a list of pieces: one byte may be a frame
         self._received = 0
         self._limit = 0
         self._discarding = False
@@ -257,7 +257,7 @@ class Exchange(Stream):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         if not self._discarding:
-            self._pieces.append(data)
+            self._body += data
             self._begin()
             if self._on_whole is not None and self._received > self._limit:
                 self._overflow()
@@ -285,8 +285,12 @@ class Exchange(Stream):
     # Inside.
 
     def _deliver(self) -> None:
-        while self._on_data is not None and self._pieces and not self.held:
-            self._on_data(self._pieces.pop(0))
+        if self._on_data is not None and self._body and not self.held:
+            self._on_data(self._take_body())
+
+    def _take_body(self) -> bytes:
+        body, self._body = self._body, bytearray()
+        return bytes(body)
 
     def _end_input(self) -> None:
         """The whole request is here; tell who waits for it, unless the body is paused."""
@@ -295,17 +299,15 @@ class Exchange(Stream):
             return
         if self._on_whole is not None:
             callback, self._on_whole = self._on_whole, None
-            body = b"".join(self._pieces)
-            self._pieces = []
-            callback(body)
-        if self._on_end is not None and not self._pieces:
+            callback(self._take_body())
+        if self._on_end is not None and not self._body:
             self._told_end = True
             end, self._on_end = self._on_end, None
             end()
 
     def _forget_body(self) -> None:
         self._discarding = True
-        self._pieces = []
+        self._body = bytearray()
         self._on_data = self._on_whole = self._on_end = self._on_too_large = None
 
     def _discard(self) -> None:

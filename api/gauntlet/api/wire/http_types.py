@@ -132,7 +132,8 @@ class HttpLimits:
     pipeline_depth: int = 16
     """How many requests may wait behind the one being answered before the connection is no longer read."""
     stall_timeout: float = 20.0
-    """How long so many may wait for one answer before the connection is cut."""
+    """How long one answer may take while the client cannot be heard: too many requests wait behind it, or the
+    client's half has ended. Then the connection is cut."""
 
 
 def split_target(target: str) -> tuple[str, str]:
