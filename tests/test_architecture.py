@@ -20,6 +20,7 @@ PURE = [
     "gauntlet.reference.mvcc",
     "gauntlet.reference.formats",
     "gauntlet.reference.node",
+    "gauntlet.reference.node_parts",
     "gauntlet.reference.proposals",
     "gauntlet.reference.leadership",
     "gauntlet.reference.lease_duty",

@@ -26,7 +26,6 @@ Rules, and where they come from:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from gauntlet.api import errors
 from gauntlet.api.errors import RpcError
@@ -35,6 +34,7 @@ from gauntlet.reference.apply import Applied, Frozen, Image, StateMachine
 from gauntlet.reference.leadership import Leadership
 from gauntlet.reference.lease_duty import LeaseDuty
 from gauntlet.reference.mvcc.compaction import CompactionJob
+from gauntlet.reference.node_parts import Effects, NodeConfig, Outbox
 from gauntlet.reference.ports import Peers
 from gauntlet.reference.proposals import Answer, Proposals
 from gauntlet.reference.raft.errors import ProposalDropped, StepLocalMessage, StepPeerNotFound
@@ -44,7 +44,6 @@ from gauntlet.reference.raft.types import (
     ConfChange,
     Entry,
     EntryType,
-    HardState,
     Message,
     MessageType,
     Role,
@@ -53,66 +52,13 @@ from gauntlet.reference.raft.types import (
 from gauntlet.reference.reads import ReadIndexes, Release
 from gauntlet.reference.reconfigure import Reconfiguration
 
-__all__ = ["Answer", "Effects", "Node", "NodeConfig"]
+__all__ = ["Answer", "Node"]
 
 # A member that has fallen this far behind its own commit index takes no more work, but for what has priority.
 MAX_APPLY_GAP = 5000
 MAX_PRIORITY_GAP = 2 * MAX_APPLY_GAP
 # etcd has no code of its own for this text: clients get it as Unknown.
 TOO_MANY_REQUESTS = RpcError(errors.Code.UNKNOWN, errors.REQUEST_TOO_MANY_REQUESTS.message, definite=True)
-
-
-@dataclass(slots=True)
-class NodeConfig:
-    """What a member needs to know of itself. Times in seconds, counts in entries, sizes in bytes.
-
-    The last two are feature gates: leases are revoked even while other requests are turned away, and leases
-    are renewed without waiting for what is committed to be applied.
-    """
-
-    member_id: int
-    cluster_id: int
-    tick_seconds: float = 0.1
-    election_ticks: int = 10
-    snapshot_count: int = 10_000
-    catch_up_entries: int = 5_000
-    max_request_bytes: int = 1_572_864
-    priority_requests: bool = False
-    fast_keep_alive: bool = True
-
-    @property
-    def election_timeout(self) -> float:
-        return self.election_ticks * self.tick_seconds
-
-    @property
-    def request_timeout(self) -> float:
-        return 5.0 + 2 * self.election_timeout
-
-
-@dataclass(slots=True)
-class Effects:
-    """What the shell must do now. `snapshot` is one received from the leader, to be saved with its data."""
-
-    messages: list[Message]
-    hard_state: HardState | None
-    entries: list[Entry]
-    snapshot: Snapshot | None
-    must_sync: bool
-    image: Image | None = None
-    """The data of `snapshot` made out, where the shell does that in a thread; for `persisted`."""
-
-    @property
-    def needs_write(self) -> bool:
-        return self.hard_state is not None or bool(self.entries) or self.snapshot is not None
-
-
-@dataclass(slots=True)
-class Outbox:
-    """Work for the shell beside the cycle; each list is emptied by the shell."""
-
-    snapshots_to_send: list[tuple[Message, Frozen]] = field(default_factory=list)
-    snapshot_to_save: Frozen | None = None
-    removed: bool = False
 
 
 class Node:

@@ -17,7 +17,7 @@ from gauntlet.api.wire.types import Context, Method
 
 FOLDER = Path(gauntlet.api.wire.connection.__file__).parent
 PURE = ["types", "frames", "limits", "hpack_cache", "hpack_decoder", "outflow", "streams", "status"]
-PURE += ["connection", "deadlines", "grpc", "http2_exchange", "http_types"]
+PURE += ["connection", "deadlines", "calls", "grpc", "http2_exchange", "http_types"]
 FORBIDDEN = {"asyncio", "socket", "time", "random", "os", "threading"}
 
 

@@ -13,7 +13,8 @@ from gauntlet.reference import membership
 from gauntlet.reference.apply import Applied, StateMachine
 from gauntlet.reference.backend import MemoryBackend
 from gauntlet.reference.formats import raftpb
-from gauntlet.reference.node import Node, NodeConfig
+from gauntlet.reference.node import Node
+from gauntlet.reference.node_parts import NodeConfig
 from gauntlet.reference.raft.config import Config
 from gauntlet.reference.raft.rawnode import RawNode
 from gauntlet.reference.raft.storage import MemoryStorage

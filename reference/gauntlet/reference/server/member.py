@@ -25,7 +25,8 @@ from gauntlet.api.wire.server import Server
 from gauntlet.reference.apply import Applied, Frozen, Image, StateMachine
 from gauntlet.reference.backend import CorruptDumpError, MemoryBackend
 from gauntlet.reference.lease import min_ttl
-from gauntlet.reference.node import Effects, Node, NodeConfig
+from gauntlet.reference.node import Node
+from gauntlet.reference.node_parts import Effects, NodeConfig
 from gauntlet.reference.ports import DiskFailedError
 from gauntlet.reference.raft.config import Config as RaftConfig
 from gauntlet.reference.raft.rawnode import RawNode
