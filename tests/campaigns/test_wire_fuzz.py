@@ -126,10 +126,10 @@ class Gauge:
     def rss(self) -> int:
         return int(self._process.memory_info().rss)
 
-    def sockets(self) -> set[tuple[int, str]]:
-        """The remote port and the state of each connection."""
+    def sockets(self) -> set[tuple[int, int, str]]:
+        """The client's port, ours, and the state of each connection."""
         open_ = self._process.net_connections("tcp")
-        return {(connection.raddr.port, connection.status) for connection in open_ if connection.raddr}
+        return {(one.raddr.port, one.laddr.port, one.status) for one in open_ if one.raddr}
 
     async def run(self) -> None:
         while not self._stop.is_set():
@@ -155,8 +155,8 @@ class Gauge:
 
 def left_open(gauge: Gauge, shares: dict[str, Any]) -> list[tuple[str, str]]:
     """The hostile connections that are still open: kind and state."""
-    kinds = {port: kind for kind, share in shares.items() for port in share["ports"]}
-    return [(kinds[port], state) for port, state in gauge.sockets() if port in kinds]
+    kinds = {tuple(ends): kind for kind, share in shares.items() for ends in share["ends"]}
+    return [(kinds[far, near], state) for far, near, state in gauge.sockets() if (far, near) in kinds]
 
 
 async def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:

@@ -92,7 +92,7 @@ class Worker:
     sent: int = 0
     refused: int = 0
     open: list[asyncio.StreamWriter] = field(default_factory=list)
-    local: set[int] = field(default_factory=set)  # ports
+    ends: set[tuple[int, int]] = field(default_factory=set)
 
     async def connect(self, tls: bool = False, secure_port: bool = False) -> Connection:
         """To the TLS port with a handshake (`tls`) or without one (`secure_port`), else to the plain one."""
@@ -108,7 +108,7 @@ class Worker:
             )
         self.connections += 1
         self.open.append(writer)
-        self.local.add(writer.get_extra_info("sockname")[1])
+        self.ends.add((writer.get_extra_info("sockname")[1], writer.get_extra_info("peername")[1]))
         return Connection(self, reader, writer)
 
     async def http2(self, settings: tuple[tuple[int, int], ...] = ()) -> Connection:
@@ -481,12 +481,12 @@ async def seed_large_value(worker: Worker) -> None:
 
 @dataclass
 class Share:
-    """What a kind had: connections, how many of them were cut off, bytes sent, and the local ports of all."""
+    """What a kind had: connections, how many of them were cut off, bytes sent, and the ports of both ends."""
 
     connections: int = 0
     refused: int = 0
     sent: int = 0
-    ports: list[int] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
 
 
 async def campaign(ports: tuple[int, int], seconds: float, seed: str, names: list[str]) -> dict[str, Share]:
@@ -505,7 +505,7 @@ async def campaign(ports: tuple[int, int], seconds: float, seed: str, names: lis
         share.connections += worker.connections
         share.refused += worker.refused
         share.sent += worker.sent
-        share.ports += sorted(worker.local)
+        share.ends += sorted(worker.ends)
     return shares
 
 
