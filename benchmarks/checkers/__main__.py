@@ -16,9 +16,7 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,24 +24,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))  # the generator of histories, which other benchmarks use too
+import etcd
 import plot
 import theirs
 import tracks
-from gauntlet.checkers.etcd.decide import decide
-from gauntlet.checkers.etcd.native import WORDS
+from common import GIVE_UP, child, peak, resident, shown
 from porcupine import Budget, KernelError, Result, check
 from porcupine.kernel import Kernel, choose
 from porcupine.models import by_name
 
-sys.path.append(str(Path(__file__).parents[1]))  # the generator of histories, which other benchmarks use too
-import histories
-
-GIVE_UP = 20.0  # seconds for one history
 ENOUGH = 2.0  # seconds of repeats for one history in one round
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
-GROWTH_SECONDS = {"go": 5.0, "python": 20.0, "native": 20.0}  # the next size is left out after so long
+GROWTH_SECONDS = {"go": 5.0, "python": 30.0, "native": 30.0}  # the next size is left out after so long
+GROWTH_GIVE_UP = 120.0
+LOST = ", 1 % unknown"  # of a kernel's name: the growth with so many operations of unknown outcome
 GO_MOST = 30_000  # its bitsets grow with the square: 100,000 operations are over a gigabyte
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -71,8 +67,8 @@ class Timing:
         return statistics.geometric_mean(self.seconds[who].values())
 
 
-def judge(case: tracks.Case, kernel: str) -> Result:
-    budget = Budget(seconds=GIVE_UP)
+def judge(case: tracks.Case, kernel: str, seconds: float = GIVE_UP) -> Result:
+    budget = Budget(seconds=seconds)
     model = by_name(case.model)
     return check(
         case.history,
@@ -180,17 +176,10 @@ def _row(name: str, wanted: str, value: Callable[[str], float], whos: list[str])
     return cells
 
 
-def shown(seconds: float) -> str:
-    if math.isinf(seconds):
-        return f"gave up after {GIVE_UP:.0f} s"
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.1f} us"
-    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
 def one_size(who: str, size: int, program: str) -> dict[str, float]:
     """Judge a simulated history of that size; run in a process of its own, for its memory."""
-    history = tracks.simulate(7, size, unknown=0)
+    who, lost, _ = who.partition(LOST)
+    history = tracks.simulate(7, size, unknown=0.01 if lost else 0)
     case = tracks.Case(str(size), "cas-register", history, "valid")
     if who == "go":
         answer = theirs.run(Path(program), [_for_go(case, 1)])[0]
@@ -201,81 +190,20 @@ def one_size(who: str, size: int, program: str) -> dict[str, float]:
     gc.collect()
     before = resident()
     started = time.perf_counter()
-    result = judge(case, who)
+    result = judge(case, who, GROWTH_GIVE_UP)
     took = time.perf_counter() - started
     if result.verdict != "valid":
         took = math.inf
     return {"seconds": took, "bytes": float(max(peak() - before, result.stats.peak_bytes))}
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def resident() -> int:
-    """Bytes in memory now; where nobody tells, the most there ever were."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.exists() else peak()
-
-
-def one_etcd(size: int) -> dict[str, float]:
-    """Judge a valid history of gets, puts, swaps and deletes by 50 clients, in a process of its own."""
-    operations = histories.generate(1, size, 50, mix=histories.Mix.plain())
-    gc.collect()
-    gc.freeze()
-    found: dict[str, float] = {}
-
-    def least(name: str, run: Callable[[], Any]) -> Any:
-        started = time.perf_counter()
-        given = run()
-        found[name] = min(time.perf_counter() - started, found.get(name, math.inf))
-        return given
-
-    repeats = 5 if size <= 100_000 else 2
-    try:
-        native = choose("native").native
-        before = resident()
-        for _ in range(repeats):
-            columns = least("columns", lambda: native.EtcdColumns(operations, WORDS))
-            if least("native", columns.witness) is None:
-                raise SystemExit("the native witness did not decide")
-        found["native bytes"] = float(peak() - before)
-        for _ in range(repeats):
-            least("native, decide()", lambda: decide(operations))
-    except KernelError:
-        pass
-    os.environ["PORCUPINE_KERNEL"] = "python"
-    before = resident()
-    for _ in range(repeats):
-        if least(PYTHON, lambda: decide(operations)).verdict != "valid":
-            raise SystemExit("the pure kernel did not decide")
-    found["pure bytes"] = float(peak() - before)
-    return found
-
-
-def etcd_table() -> list[str]:
-    rows = [
-        ["etcd history", "aim: native, pure", NATIVE, "making its columns", "native, decide()", PYTHON],
-        ["---"] * 6,
-    ]
-    for size, wanted in ((100_000, "0.05 s, 0.5 s"), (1_000_000, "1 s and 0.5 GB, 6 s")):
-        print(f"etcd: {size}", file=sys.stderr, flush=True)
-        found = child("etcd", size, "-")
-        names = ("native", "columns", "native, decide()")
-        cells = [shown(found[name]) if name in found else "" for name in names]
-        if "native bytes" in found:
-            cells[0] += f", {found['native bytes'] / 1e6:.0f} MB"
-        cells.append(f"{shown(found[PYTHON])}, {found['pure bytes'] / 1e6:.0f} MB")
-        rows.append([f"{size:,} operations, 50 clients", wanted, *cells])
-    return ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def child(who: str, size: int, program: str) -> dict[str, float]:
-    """What a process of its own measured."""
-    command = [sys.executable, str(Path(__file__).parent), "--child", who, str(size), program]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+def one(who: str, size: int, program: str) -> dict[str, float]:
+    """What a child process measures."""
+    if who == "etcd":
+        return etcd.from_operations(size, program)
+    if who.startswith("etcd-"):
+        return etcd.from_lines(who.removeprefix("etcd-"), size, program)
+    return one_size(who, size, program)
 
 
 def growth(program: Path, whos: list[str], most: int) -> dict[str, list[tuple[int, float, float]]]:
@@ -289,7 +217,7 @@ def growth(program: Path, whos: list[str], most: int) -> dict[str, list[tuple[in
             if math.isinf(found["seconds"]):
                 break
             curves.setdefault(who, []).append((size, found["seconds"], found["bytes"]))
-            if found["seconds"] > GROWTH_SECONDS[who]:
+            if found["seconds"] > GROWTH_SECONDS[who.removesuffix(LOST)]:
                 break
     return curves
 
@@ -336,7 +264,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.child:
         who, size, program = chosen.child[0], int(chosen.child[1]), chosen.child[2]
-        print(json.dumps(one_etcd(size) if who == "etcd" else one_size(who, size, program)))
+        print(json.dumps(one(who, size, program)))
         return
     try:
         native = choose("native")
@@ -357,14 +285,15 @@ def main() -> None:
                 "",
                 "Histories of the whole-store model, judged by the revision witness:",
                 "",
-                *etcd_table(),
+                *etcd.table(native is not None),
             ]
         if not chosen.no_growth:
-            whos = ["go", "python"] + (["native"] if native is not None else [])
+            ours = ["python"] + (["native"] if native is not None else [])
+            whos = ["go", *ours, *(who + LOST for who in ours)]
             curves = growth(program, whos, 10_000 if chosen.quick else SIZES[-1])
             lines += [
                 "",
-                "A valid compare-and-swap register, 10 clients, five values, all answered:",
+                "A valid compare-and-swap register, 10 clients, five values, all answered or 1 % unknown:",
                 "",
                 *growth_table(curves),
             ]

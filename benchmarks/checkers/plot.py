@@ -10,7 +10,7 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 
 WIDTH, HEIGHT = 420, 300
 LEFT, TOP = 70, 40
-COLOURS = ("#0b6e4f", "#c1440e", "#3a506b", "#7a3b69")
+COLOURS = ("#0b6e4f", "#c1440e", "#3a506b", "#7a3b69", "#b8860b")
 
 
 def draw(panels: Sequence[tuple[str, str, Curves]]) -> str:

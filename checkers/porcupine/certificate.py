@@ -115,15 +115,20 @@ def _shown(key: Hashable) -> str:
 def recheck(text: Iterable[str], history: History, model: Model[Any]) -> tuple[Verdict, str]:
     """(the verdict it proves, how). CertificateError for one that proves nothing about this history,
     HistoryError for a broken line."""
-    records = read_records(text)
-    _, head = next(records, (0, {}))
+    return recheck_lines((record for _, record in read_records(text)), history, model)
+
+
+def recheck_lines(
+    given: Iterator[Mapping[str, Any]], history: Iterable[Operation], model: Model[Any]
+) -> tuple[Verdict, str]:
+    """The same for lines that were read."""
+    head = next(given, {})
     kind = head.get("certificate")
     if kind not in ("order", "contradiction"):
         raise CertificateError("the file is not a certificate: its first line does not say so")
     if head.get("model") != model.name:
         raise CertificateError(f"the certificate is for the model {head.get('model')}, not {model.name}")
     parts = {_shown(key): list(operations) for key, operations in model.partition(list(history)).items()}
-    given = (record for _, record in records)
     if kind == "order":
         return Verdict.VALID, _check_orders(given, parts, model)
     return Verdict.INVALID, _check_contradiction(given, parts, model)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, overload
 
@@ -28,6 +29,7 @@ class Outcome(StrEnum):
 
 _OK, _UNKNOWN = Outcome.OK, Outcome.UNKNOWN  # a member costs more to look up through its class
 _NO_TAGS: Mapping[str, object] = MappingProxyType({})
+_CALLED = attrgetter("call_time_ns")
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +77,7 @@ class History(Sequence[Operation]):
     """What the native kernel made of it (`porcupine.kernel`); None before that."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        ordered = sorted(operations, key=lambda operation: operation.call_time_ns)
+        ordered = sorted(operations, key=_CALLED)
         validate(ordered)
         for position, operation in enumerate(ordered):
             if operation.id < 0:

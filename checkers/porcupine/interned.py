@@ -20,11 +20,11 @@ class Interned:
     """
 
     __slots__ = (
+        "_full_at",
         "_ids",
         "_kinds",
         "_model",
         "_plain_identity",
-        "_size",
         "kinds",
         "limit",
         "rows",
@@ -37,8 +37,7 @@ class Interned:
         self._plain_identity = type(model).identity is Model.identity and not model.uses_client
         self._kinds: dict[Hashable, int] = {}
         self._ids: dict[Hashable, int] = {}
-        self._size = 0
-        self.limit = limit
+        self._full_at = self.limit = limit
         self.kinds: list[Operation] = []
         self.states: list[Any] = []
         self.rows: dict[int, dict[int, Step]] = {}
@@ -68,36 +67,41 @@ class Interned:
     def row(self, state: int) -> dict[int, Step]:
         row = self.rows.get(state)
         if row is None:
-            if self._size > self.limit:
+            if self.steps > self._full_at:
                 self.rows.clear()
-                self._size = 0
+                self._full_at = self.steps + self.limit
             row = self.rows[state] = {}
         return row
 
     def step(self, state: int, kind: int) -> Step:
         """The state that follows, several for `OneOf`, or REJECTED."""
-        row = self.rows.get(state)
-        if row is None:
-            row = self.row(state)
-        else:
-            known = row.get(kind)
-            if known is not None:
-                return known
+        row = self.row(state)
+        known = row.get(kind)
+        if known is None:
+            known = self.ask(row, state, kind)
+            if known not in (state, REJECTED) and self._model.is_read(self.kinds[kind]):
+                raise self.no_read(kind)
+        return known
+
+    def ask(self, row: dict[int, Step], state: int, kind: int) -> Step:
+        """The step that the state's row does not know yet."""
         self.steps += 1
-        self._size += 1
         answer = self._model.step(self.states[state], self.kinds[kind])
-        following: Step
+        following: Step | None
         if isinstance(answer, Rejected):
             following = REJECTED
         elif isinstance(answer, OneOf):
             numbers = tuple(self.state(value) for value in answer.states)
             following = numbers if len(numbers) > 1 else (numbers[0] if numbers else REJECTED)
         else:
-            following = self.state(answer)
-            if following != state and self._model.is_read(self.kinds[kind]):
-                raise ValueError(f"the model calls {self.kinds[kind]!r} a read, but it changes the state")
+            following = self._ids.get(answer)
+            if following is None:
+                following = self.state(answer)
         row[kind] = following
         return following
+
+    def no_read(self, kind: int) -> ValueError:
+        return ValueError(f"the model calls {self.kinds[kind]!r} a read, but it changes the state")
 
     def rejection(self, state: int, operation: Operation) -> Rejected | None:
         answer = self._model.step(self.states[state], operation)

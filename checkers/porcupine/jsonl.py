@@ -27,8 +27,13 @@ ENVELOPE = frozenset({"id", "client", "call_ns", "return_ns", "outcome", "call",
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
+_FROZEN = frozenset({str, int, bool, float})
+
+
 def frozen(value: object) -> Hashable:
     """The hashable twin of a JSON value."""
+    if value is None or type(value) in _FROZEN:
+        return value
     if isinstance(value, list):
         return tuple(frozen(item) for item in value)
     if isinstance(value, dict):
@@ -68,9 +73,9 @@ def read_operations(lines: Iterable[str], decode: Decode = plain_call) -> Iterat
 
 def _operation(record: Record, decode: Decode) -> Operation:
     called, returned, outcome = record["call_ns"], record.get("return_ns"), record["outcome"]
-    if not _is_integer(called):
+    if type(called) is not int:  # nor a bool
         raise ValueError(f"call_ns is {called!r}, not an integer")
-    if returned is not None and not _is_integer(returned):
+    if returned is not None and type(returned) is not int:
         raise ValueError(f"return_ns is {returned!r}, not an integer or null")
     if outcome not in _OUTCOMES:
         raise ValueError(f"outcome is {outcome!r}, not one of {', '.join(_OUTCOMES)}")
@@ -79,7 +84,7 @@ def _operation(record: Record, decode: Decode) -> Operation:
     if returned is not None and returned < called:
         raise ValueError("it returned before it was called")
     number = record.get("id", -1)
-    if not _is_integer(number):
+    if type(number) is not int:
         raise ValueError(f"id is {number!r}, not an integer")
     call, response = decode(record)
     tags = {
@@ -90,7 +95,3 @@ def _operation(record: Record, decode: Decode) -> Operation:
     return Operation(
         frozen(record["client"]), call, called, returned, _OUTCOMES[outcome], response, number, tags
     )
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

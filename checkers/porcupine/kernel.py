@@ -37,14 +37,14 @@ from porcupine.models import (
     Set,
 )
 from porcupine.models.kv import UNSEEN
-from porcupine.problem import Reductions
+from porcupine.problem import ALL, Reductions
 from porcupine.search import Budget, Clock, DeadEnd, Outcome, Stats, Verdict
 from porcupine.search import search as search_in_python
 from porcupine.tighten import tighten
 
 VARIABLE: Final = "PORCUPINE_KERNEL"
 MODULE: Final = "porcupine_native"
-FITS: Final = "0.1."  # what the version of a native kernel that this code can use begins with
+FITS: Final = "0.2."  # what the version of a native kernel that this code can use begins with
 
 _BUILT_IN = frozenset((Register, CasRegister, Kv, KvWhole, Counter, Set, Queue, Mutex, FencedMutex))
 _ACCEPTED_EVERYWHERE, _NO_TOKEN_DECIDES = 2**32 - 1, 2**32 - 2
@@ -76,12 +76,12 @@ class Kernel:
     ) -> Outcome:
         """As `porcupine.search.search`."""
         if self.native is not None:
-            reductions, budget = reductions or Reductions(), budget or Budget()
+            reductions, budget = reductions or ALL, budget or Budget()
             limits = _limits(reductions, budget, clock)
             try:
                 if type(model) in _BUILT_IN and not getattr(model, "learned", None):
                     columns = self.native.Columns(list(operations))
-                    return self._judge(columns, model, False, limits)[0][2]
+                    return self._judge(columns, model, False, {**limits, "quick": quick})[0][0][2]
                 return self._search_foreign(operations, model, reductions, limits)
             except (NotImplementedError, OverflowError):
                 pass  # calls, times or concurrency beyond what the native kernel takes
@@ -94,12 +94,17 @@ class Kernel:
         reductions: Reductions | None = None,
         budget: Budget | None = None,
         clock: Clock | None = None,
-    ) -> list[Found] | None:
-        """All partitions at once, the valid ones verified; None where this kernel cannot do that."""
+        first_failure: bool = False,
+        hasty: bool = False,
+    ) -> tuple[list[Found], list[Hashable]] | None:
+        """All partitions at once, the valid ones verified, and the keys of those that were left out; None
+        where this kernel cannot do that. Of `first_failure` and `hasty` see `porcupine.check`.
+        """
         if self.native is None or type(model) not in _BUILT_IN:
             return None
-        limits = _limits(reductions or Reductions(), budget or Budget(), clock)
+        limits = _limits(reductions or ALL, budget or Budget(), clock)
         try:
+            limits.update(first_failure=first_failure, hasty=hasty)
             return self._judge(self.columns(history), model, True, limits)
         except (NotImplementedError, OverflowError):
             return None
@@ -110,13 +115,15 @@ class Kernel:
             history.columns = self.native.Columns(list(history))
         return history.columns
 
-    def _judge(self, columns: Any, model: Model[Any], learn: bool, limits: dict[str, Any]) -> list[Found]:
+    def _judge(
+        self, columns: Any, model: Model[Any], learn: bool, limits: dict[str, Any]
+    ) -> tuple[list[Found], list[Hashable]]:
         initial = model.initial if isinstance(model, Register) else None
         judged = self.native.check(columns, model.name, initial=initial, learn=learn, threads=0, **limits)
         parts: list[Found] = []
         for number in range(len(judged)):
             key, verdict, operations, order = judged.part(number)
-            found = Outcome(Verdict(verdict), order, Stats(*judged.stats(number)))
+            found = Outcome(Verdict(verdict), order, self._stats(judged.stats(number)))
             if found.verdict is not Verdict.VALID:
                 ends, found.frontier, found.reason, contradiction, crowded = judged.stuck(number)
                 found.contradiction, found.crowded = tuple(contradiction), tuple(crowded)
@@ -124,7 +131,12 @@ class Kernel:
                 for state, pending in ends:
                     found.dead_ends.append(DeadEnd(_state(state, model), tuple(pending)))
             parts.append((key, operations, found))
-        return parts
+        return parts, judged.unjudged()
+
+    def _stats(self, numbers: tuple[int, int, int, int, int, int]) -> Stats:
+        stats = Stats(*numbers)
+        stats.kernel = self.name
+        return stats
 
     def _search_foreign(
         self,
@@ -166,7 +178,7 @@ class Kernel:
         return Outcome(
             Verdict(verdict),
             [candidates[index] for index in order],
-            Stats(*stats),
+            self._stats(stats),
             [
                 DeadEnd(interned.states[state], tuple(candidates[index] for index in pending))
                 for state, pending in ends
@@ -219,6 +231,8 @@ def _limits(reductions: Reductions, budget: Budget, clock: Clock | None) -> dict
             reductions.pool,
             reductions.tighten,
             reductions.tokens,
+            reductions.cut_after,
+            reductions.window,
         ),
         "configurations": budget.configurations,
         "memory": budget.memory_bytes,

@@ -41,8 +41,14 @@ class Stats:
     operations: int = 0
     peak_bytes: int = 0
     """An estimate of what the search held at once, without the history itself."""
+    kernel: str = "python"
+    """Who searched: "python", or "native" with its version."""
 
     def add(self, other: Stats) -> None:
+        if not self.operations:
+            self.kernel = other.kernel
+        elif other.kernel not in self.kernel:
+            self.kernel += f" and {other.kernel}"
         self.configurations += other.configurations
         self.steps += other.steps
         self.peak_configurations = max(self.peak_configurations, other.peak_configurations)

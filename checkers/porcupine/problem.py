@@ -41,11 +41,17 @@ class Reductions:
     """With more configurations than this, those before a moment with nothing pending are finished and
     forgotten; None: never."""
 
+    window: int = 32
+    """Before an unknown operation is used, other ways are tried that begin so many required operations before
+    the furthest frontier; at least 1."""
+
     @property
     def as_recorded(self) -> bool:
         """May `porcupine.quick` try a short history? It always applies some of these."""
         return self.no_effect and self.pool and self.tighten
 
+
+ALL = Reductions()
 
 Entry = tuple[int, int, int, bool]
 """Of a layer: the operation's number, its bit, its kind, and whether it never changes any state."""

@@ -23,6 +23,7 @@ from porcupine.pool import Pool
 
 OPERATIONS = 400
 CONFIGURATIONS = 256
+QUIET = REJECTED - 1  # a step that leaves every state as it is
 
 _BITS = [1 << position for position in range(OPERATIONS + 1)]
 _BY_CALL, _BY_RETURN = attrgetter("call_time_ns"), attrgetter("return_time_ns")
@@ -32,7 +33,7 @@ _BEYOND = float("nan")  # the call of what comes after the last operation: neith
 Order = tuple[int, "Order"] | None
 """What was placed last, and what before it. Numbers of required operations, -1-j for pool.operations[j]."""
 Branch = tuple[float, int, int]
-"""(what to try first, operation or pool group, following state); they are taken from the end."""
+"""(the greatest is tried last, operation or pool group, following state); they are taken from the end."""
 Frame = tuple[int, int, int, Order, int, list[int] | None, float, list[Branch]]
 """(first not placed, placed, used, order, state, the operations that may come next, when the first of them
 returned, branches not tried). Without those operations its unknown ones are among the branches already."""
@@ -55,10 +56,7 @@ class _Quick:
         self.interned.kinds += self.required  # each its own kind: most are met only once
         unknown = [operation for operation in ordered if operation.outcome is _UNKNOWN]
         self.pool = Pool(unknown, map(_BY_CALL, unknown), model, self.interned)
-        self.seen: dict[tuple[int, int], list[int]] = {}
         self.remembered = self.width = 0
-        self.best: float = -NEVER
-        self.best_order: Order = None
         self.best_ends: list[tuple[int, list[int]]] = []
 
     def run(self, most: int) -> Outcome:
@@ -68,10 +66,11 @@ class _Quick:
         ends: list[float] = list(map(_BY_RETURN, required))
         rank = self._ranks(ends)
         rows, pooled = interned.rows, bool(pool.groups)
-        quiet: list[bool | None] = [None] * len(required)
         stack: list[Frame] = []
+        seen: dict[tuple[int, int], tuple[int, ...]] = {}
         base = placed = used = state = visited = 0
         order: Order = None
+        best, best_order, best_ends = -NEVER, order, self.best_ends
         while True:
             visited += 1
             while placed & bits[base]:
@@ -86,42 +85,59 @@ class _Quick:
                 if not placed & bits[position]:
                     step = row.get(position)
                     if step is None:
-                        step = interned.step(state, position)
-                    if step == state:
-                        still = quiet[position]
-                        if still is None:
-                            still = quiet[position] = model.is_read(required[position])
-                        if still:
-                            placed |= bits[position]
-                            order = (position, order)
-                            position += 1
-                            continue
+                        step = interned.ask(row, state, position)
+                        if step != REJECTED and model.is_read(required[position]):
+                            if step != state:
+                                raise interned.no_read(position)
+                            step = row[position] = QUIET
+                    if step == QUIET:
+                        placed |= bits[position]
+                        order = (position, order)
+                        position += 1
+                        continue
                     pending.append(position)
                     if ends[position] < first:
                         first = ends[position]
                     if step != REJECTED:
                         if isinstance(step, int):
-                            branches.append((-rank[position], position, step))
+                            branches.append((rank[position], position, step))
                         else:
-                            branches += [(-rank[position], position, each) for each in step]
+                            branches += [(rank[position], position, each) for each in step]
                 position += 1
             if not pending:
                 return self._finish(Verdict.VALID, visited, order)
-            if first >= self.best:
-                self._dead_end(first, state, pending, order)
+            if first >= best:
+                if first > best:
+                    best, best_order = first, order
+                    best_ends.clear()
+                if len(best_ends) < STUCK_KEPT:
+                    best_ends.append((state, pending))
             if visited >= most:
-                return self._finish(Verdict.UNKNOWN, visited, self.best_order)
-            if self._is_new((placed, state), used):
+                return self._finish(Verdict.UNKNOWN, visited, best_order)
+            if len(pending) == 1 == len(branches) and pool.ignored(pending[0]):
+                _, number, state = branches[0]  # there is nothing else to try
+                placed |= bits[number]
+                order = (number, order)
+                continue
+            # Given up when the same was met before, or what used less.
+            key = placed, state
+            known = seen.get(key, ())
+            for entry in known:
+                if entry & used == entry:
+                    break
+            else:
+                seen[key] = (*known, used)
+                self.remembered += 1
                 if len(pending) > self.width:
                     self.width = len(pending)
                 if len(branches) > 1:
-                    branches.sort()
+                    branches.sort(reverse=True)
                 if branches or pooled:
                     left = pending if pooled else None
                     stack.append((base, placed, used, order, state, left, first, branches))
             while True:
                 if not stack:
-                    return self._finish(Verdict.INVALID, visited, self.best_order)
+                    return self._finish(Verdict.INVALID, visited, best_order)
                 base, placed, used, order, state, left, first, branches = stack[-1]
                 if branches:
                     break
@@ -147,26 +163,6 @@ class _Quick:
             return ends
         hints = [self.model.hint(operation) for operation in self.required]
         return [-1 if hint is None else hint for hint in hints]
-
-    def _is_new(self, key: tuple[int, int], used: int) -> bool:
-        """False when the configuration, or one that used less, was met."""
-        entries = self.seen.get(key)
-        if entries is None:
-            self.seen[key] = [used]
-        else:
-            for entry in entries:
-                if entry & used == entry:
-                    return False
-            entries.append(used)
-        self.remembered += 1
-        return True
-
-    def _dead_end(self, first: float, state: int, pending: list[int], order: Order) -> None:
-        if first > self.best:
-            self.best, self.best_order = first, order
-            self.best_ends.clear()
-        if len(self.best_ends) < STUCK_KEPT:
-            self.best_ends.append((state, pending))
 
     def _finish(self, verdict: Verdict, visited: int, order: Order) -> Outcome:
         required, unknown, states = self.required, self.pool.operations, self.interned.states

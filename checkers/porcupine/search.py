@@ -15,7 +15,10 @@ interned integer, and `used` is the mask of unknown operations that were assumed
    used.
 4. Branch on the enabled operations, the one whose interval ends first first; of interchangeable ones only
 that.
-5. Then on unknown operations, and only where using one makes a difference *now* (`porcupine.pool`).
+5. Then on unknown operations, and only where using one makes a difference *now* (`porcupine.pool`); and not
+before every other way has been tried that begins at most `Reductions.window` operations in front of the
+furthest frontier reached. One that is used where it need not be is missed much later, and whatever lies
+between is searched in vain. Where all that does not help, the window is doubled.
 
 When nothing is left to try, no order exists. The furthest frontier that was reached is the stuck point.
 
@@ -35,6 +38,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from porcupine import quick as as_recorded
@@ -52,7 +57,7 @@ from porcupine.outcome import (
     Stats,
     Verdict,
 )
-from porcupine.problem import Problem, Reductions
+from porcupine.problem import ALL, Problem, Reductions
 from porcupine.tokens import Tokens
 
 __all__ = ["Budget", "Clock", "DeadEnd", "Outcome", "Stats", "Verdict", "search"]
@@ -91,7 +96,7 @@ def search(
     Without `quick` a short history is prepared like a long one: then `Outcome.contradiction` is looked for.
     """
     budget = budget or Budget()
-    reductions = reductions or Reductions()
+    reductions = reductions or ALL
     if budget.seconds is not None and clock is None:
         raise ValueError("a budget of seconds needs a clock, for example time.monotonic")
     spent = 0
@@ -122,6 +127,10 @@ class _Search:
             self.limit = min(enough, self.limit or enough)
         self.memory = budget.memory_bytes
         self.stack: list[_Branching] = []
+        # What has only unknown operations left to try: (the furthest first, the latest first, where).
+        self.deferred: list[tuple[int, int, _Branching]] = []
+        self.ties = count(0, -1)
+        self.window = problem.reductions.window
         self.seen: set[int] = set()
         self.seen_used: dict[int, list[int]] = {}
         self.remembered = self.peak = 0
@@ -289,22 +298,24 @@ class _Search:
 
     def _next(self) -> tuple[int, int, int, int, Order] | None:
         """The next untried branch, deepest first; None when all have been tried."""
-        stack, problem = self.stack, self.problem
+        stack, deferred, problem = self.stack, self.deferred, self.problem
         while True:
+            if deferred and (not stack or stack[-1].frontier < self.best - self.window):
+                self._try_unknown(heappop(deferred)[-1])
+                continue
             if not stack:
                 self._forget()
                 if not self.ends:
                     return None
                 self._go_on(self.problem.reductions.cut_after or 0)
             top = stack[-1]
+            if top.pool_pending and top.frontier < self.best - self.window:
+                self.window *= 2
             if top.next == len(top.branches):
+                stack.pop()
                 if top.pool_pending:
-                    top.pool_pending = False
-                    top.branches = self._pool_branches(top.frontier, top.mask, top.state, top.used)
-                    top.next = 0
-                if top.next == len(top.branches):
-                    stack.pop()
-                    continue
+                    heappush(deferred, (-top.frontier, next(self.ties), top))
+                continue
             index, state = top.branches[top.next]
             top.next += 1
             mask, used, order = top.mask, top.used, top.order
@@ -323,9 +334,15 @@ class _Search:
                 order = (-1 - member, order)
             if top.next == len(top.branches) and not top.pool_pending:
                 stack.pop()
-                if not stack and not self.stop and self.best <= top.frontier:
+                if not stack and not deferred and not self.stop and self.best <= top.frontier:
                     self._forget()
             return top.frontier, mask, state, used, order
+
+    def _try_unknown(self, where: _Branching) -> None:
+        where.pool_pending, where.next = False, 0
+        where.branches = self._pool_branches(where.frontier, where.mask, where.state, where.used)
+        if where.branches:
+            self.stack.append(where)
 
     def _forget(self) -> None:
         """Nothing earlier is left to try and nothing later was met: nothing remembered can be met again."""
@@ -342,6 +359,7 @@ class _Search:
     def _dead_end(self, frontier: int, mask: int, state: int, order: Order) -> None:
         if frontier > self.best:
             self.best, self.best_order = frontier, order
+            self.window = self.problem.reductions.window
             self.best_ends.clear()
         if len(self.best_ends) < STUCK_KEPT:
             self.best_ends.append((mask, state))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from porcupine.history import Operation
+from porcupine.history import Operation, Outcome
 from porcupine.model import Model, OneOf, Rejected
+
+_OK = Outcome.OK
 
 
 class CertificateError(AssertionError):
@@ -23,15 +25,15 @@ def verify(operations: Sequence[Operation], order: Sequence[Operation], model: M
     2. No operation stands behind one that was called after it had returned.
     3. The model accepts the operations in this order.
     """
-    allowed = {id(operation) for operation in operations if operation.is_ok or operation.is_unknown}
-    placed = {id(operation) for operation in order}
+    placed = set(map(id, order))
     if len(placed) != len(order):
         raise CertificateError("an operation is placed twice")
-    if not placed <= allowed:
-        raise CertificateError("an operation is placed that is not in the history, or that failed")
-    missing = [operation for operation in operations if operation.is_ok and id(operation) not in placed]
-    if missing:
+    needed = {id(operation) for operation in operations if operation.outcome is _OK}
+    if not needed <= placed:
+        missing = [operation for operation in operations if id(operation) in needed - placed]
         raise CertificateError(f"{len(missing)} operations are not placed, the first: {missing[0]!r}")
+    if not placed <= needed | {id(operation) for operation in operations if operation.is_unknown}:
+        raise CertificateError("an operation is placed that is not in the history, or that failed")
 
     earliest_return = float("inf")
     for operation in reversed(order):
@@ -39,10 +41,21 @@ def verify(operations: Sequence[Operation], order: Sequence[Operation], model: M
             raise CertificateError(
                 f"an operation that returned before its call is placed after {operation!r}"
             )
-        if operation.is_ok and operation.return_time_ns is not None:
-            earliest_return = min(earliest_return, operation.return_time_ns)
+        returned = operation.return_time_ns
+        if returned is not None and returned < earliest_return and operation.is_ok:
+            earliest_return = returned
 
-    states = [model.init()]
+    state, step = model.init(), model.step
+    for position, operation in enumerate(order):
+        answer = step(state, operation)
+        if isinstance(answer, (OneOf, Rejected)):
+            _play([state], order[position:], model)
+            return
+        state = answer
+
+
+def _play(states: list[Any], order: Sequence[Operation], model: Model[Any]) -> None:
+    """From any of several states."""
     for operation in order:
         following: dict[Any, None] = {}
         for state in states:

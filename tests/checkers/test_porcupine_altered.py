@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,8 +18,9 @@ from gauntlet.checkers import by_name
 from gauntlet.checkers.records import load
 from porcupine import Budget, History, Operation, Outcome, Reductions, Verdict, check
 from porcupine.exhaustive import has_order
+from porcupine.kernel import choose
 from porcupine.models import CasRegister, Kv, Queue, Register
-from porcupine.search import search
+from porcupine.verify import verify
 
 Record = dict[str, Any]
 Simulate = Callable[..., list[Record]]
@@ -196,6 +201,19 @@ def test_the_shrunk_history_is_judged_again() -> None:
     assert has_order(explanation.shrunk, CasRegister()) is False
 
 
+@pytest.fixture(scope="module")
+def tracks() -> ModuleType:
+    """The generator of registers that the benchmark uses."""
+    source = Path(__file__).parents[2] / "benchmarks" / "checkers" / "tracks.py"
+    specification = importlib.util.spec_from_file_location("benchmark_tracks", source)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # its dataclasses look for themselves there
+    specification.loader.exec_module(module)
+    return module
+
+
 def _pairs(count: int) -> list[Operation]:
     """Pairs of concurrent writes with a moment of quiet after each, each of which leaves two possible states;
     the last read sees what was never there."""
@@ -215,13 +233,23 @@ def test_cuts_bound_the_memory_of_a_search_that_tries_everything() -> None:
     for count in (100, 1000):
         for cut_after in (64, None):
             reductions = Reductions(tighten=False, cut_after=cut_after)
-            found = search(_pairs(count), CasRegister(), reductions)
+            found = choose().search(_pairs(count), CasRegister(), reductions)
             assert found.verdict is Verdict.INVALID
             peaks[count, cut_after] = found.stats.peak_configurations
             kept[count, cut_after] = found.stats.configurations
     assert peaks[1000, 64] == peaks[100, 64] < 400
     assert peaks[1000, None] > 8 * peaks[100, None]
     assert kept[1000, 64] < 2 * kept[1000, None]
+
+
+@pytest.mark.parametrize("seed", [5, 6, 11])
+def test_an_unknown_write_is_kept_for_where_it_is_needed(seed: int, tracks: ModuleType) -> None:
+    """Used up early it would be missed hundreds of operations later, and all between searched in vain."""
+    history = tracks.simulate(seed, 3000, unknown=0.01)
+    found = choose().search(list(history), CasRegister(), quick=False)
+    assert found.verdict is Verdict.VALID
+    verify(history, found.order, CasRegister())
+    assert found.stats.configurations < 2 * len(history)
 
 
 def test_a_search_that_gives_up_names_the_operations_that_were_too_many() -> None:

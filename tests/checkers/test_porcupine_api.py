@@ -182,13 +182,18 @@ def test_an_order_is_verified_with_the_model_as_written() -> None:
 
 def test_the_first_failure_may_end_the_check() -> None:
     operations = [op(n, ("get", key), 0, 10, "" if key == "a" else "x") for n, key in enumerate("abcd")]
-    whole = check(operations, Kv(), explained=False, kernel="python")
+    whole = check(operations, Kv(), explained=False)
     assert [part.key for part in whole.failed] == ["b", "c", "d"]
     assert whole.unjudged == []
-    result = check(operations, Kv(), explained=False, kernel="python", first_failure=True)
+    result = check(operations, Kv(), first_failure=True)
     assert result.verdict is Verdict.INVALID
     assert [part.key for part in result.parts] == ["a", "b"]
     assert result.unjudged == ["c", "d"]
+    assert result.explanation is not None
+    hasty = check(operations, Kv(), explained=False, first_failure=True)
+    assert hasty.verdict is Verdict.INVALID
+    assert [part.key for part in hasty.failed] == ["b"]
+    assert {part.key for part in hasty.parts} | set(hasty.unjudged) == set("abcd")
 
 
 def test_a_model_that_calls_a_write_a_read_is_found_out() -> None:

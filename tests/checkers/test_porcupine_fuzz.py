@@ -43,11 +43,12 @@ JOBS = int(os.environ.get("GAUNTLET_FUZZ_JOBS", "2"))
 SEED = os.environ.get("GAUNTLET_FUZZ_SEED", "1")
 THOROUGH = int(os.environ.get("GAUNTLET_FUZZ_THOROUGH", "10"))
 SWITCHES = ("no_effect", "interchangeable", "pool", "tighten", "tokens")
-# Every reduction on and off, each with cuts taken everywhere and nowhere.
+# Every reduction on and off, each with cuts everywhere and nowhere, and with a narrow and a wide window.
 ALL_REDUCTIONS = [
-    Reductions(**dict(zip(SWITCHES, values, strict=True)), cut_after=cut_after)
+    Reductions(**dict(zip(SWITCHES, values, strict=True)), cut_after=cut_after, window=window)
     for values in itertools.product((True, False), repeat=len(SWITCHES))
     for cut_after in (0, None)
+    for window in (1, 32)
 ]
 ALL_OFF = ALL_REDUCTIONS[-1]
 

@@ -68,13 +68,13 @@ class _Sums(NamedTuple):
 def check_counter(ops: Sequence[Op]) -> Report:
     """One counter; `ops` in the order of their calls."""
     report = Report()
-    adds = [op for op in ops if op.name == "add" and (op.operation.is_ok or op.operation.is_unknown)]
+    adds = [op for op in ops if op.name == "add" and (op.ok or op.unknown)]
     for add in adds:
         _integer(add, add.argument)
-    readings = [op for op in ops if op.operation.is_ok and (op.name != "add" or op.answer is not None)]
+    readings = [op for op in ops if op.ok and (op.name != "add" or op.answer is not None)]
     for reading in readings:
         _integer(reading, reading.answer)
-    known = [add for add in adds if add.operation.is_ok]
+    known = [add for add in adds if add.ok]
     ended = _Sums.of(known, [add.end for add in known])
     called = _Sums.of(adds, [add.call for add in adds])
     widest = 0
@@ -98,7 +98,7 @@ def check_counter(ops: Sequence[Op]) -> Report:
 
 def _integer(op: Op, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{say(op.operation)}: {value!r} is no integer")
+        raise ValueError(f"operation {op.operation.id}: {say(op.operation)}: {value!r} is no integer")
 
 
 def _within(report: Report, reading: Op, ended: _Sums, called: _Sums) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gauntlet.checkers.story import active
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.search import Verdict
 
@@ -29,7 +30,8 @@ KEPT = 20  # findings that are kept in full; all are counted
 class Finding:
     """A broken guarantee: `records` are the two or three that contradict each other, as JSON objects.
 
-    `operations` are ids of the history's operations among them; `at_ns` is when it was plain to see.
+    `operations` are ids of the history's operations among them; `at_ns` is when it was plain to see;
+    `revision` is the store's that it is about, where it is about one.
     """
 
     guarantee: str
@@ -39,28 +41,35 @@ class Finding:
     operations: Sequence[int] = ()
     at_ns: int = 0
     part: str | None = None
+    revision: int | None = None
+    due: tuple[str, str] | None = None
+    """(what was expected, what was got)."""
 
     def to_json(self, faults: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The form of `CheckResult.explanation`."""
-        active = [str(fault.get("name")) for fault in faults if _active(fault, self.at_ns)]
-        text = self.text if not active else f"{self.text} Faults active then: {', '.join(active)}."
+        during = active(faults, self.at_ns, self.at_ns)
+        text = self.text if not during else f"{self.text} Faults active then: {', '.join(during)}."
         return {
             "guarantee": self.guarantee,
             "label": self.label,
             "text": text,
             "operations": list(self.operations),
-            "expectations": [],
+            "expectations": self._expectations(),
             "shrunk": list(self.operations),
             "records": [dict(record) for record in self.records],
-            "faults": active,
+            "faults": during,
             "at_ns": self.at_ns,
             "part": self.part,
+            "revision": self.revision,
         }
 
-
-def _active(fault: Mapping[str, Any], at_ns: int) -> bool:
-    start, end = fault.get("start_ns"), fault.get("end_ns")
-    return isinstance(start, int) and start <= at_ns and (end is None or at_ns <= end)
+    def _expectations(self) -> list[dict[str, Any]]:
+        if self.due is None:
+            return []
+        expected, got = self.due
+        first = self.operations[0] if self.operations else None
+        about = {"operation": first, "description": self.part or self.guarantee, "reason": self.label}
+        return [{**about, "expected": expected, "got": got}]
 
 
 @dataclass(slots=True)

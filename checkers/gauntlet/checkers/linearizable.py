@@ -8,18 +8,20 @@ them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gauntlet.checkers.records import Run, is_serializable
 from gauntlet.checkers.register import Revisions, Values, parts_of
 from gauntlet.checkers.verdict import CheckResult
-from porcupine.certificate import summary as summary_of
+from porcupine import certificate
 from porcupine.checking import Result, check, worst
 from porcupine.explain import Explanation
-from porcupine.history import Operation
+from porcupine.history import History, Operation
 from porcupine.model import Model
 from porcupine.search import Budget, Verdict
+from porcupine.verify import CertificateError
 
 NAME = "linearizable"
 
@@ -48,13 +50,46 @@ def check_linearizable(run: Run) -> CheckResult:
     details = {
         "by_revision": _details(by_revision),
         "by_value": _details(by_value),
-        "certificate": summary_of(proving),
+        "certificate": certificate.summary(proving),
     }
+    if verdict is Verdict.VALID:
+        proof = partial(_lines, ((by_revision, Revisions.name), (by_value, Values.name)))
+    else:
+        proof = partial(_lines, ((proving, Revisions.name if proving is by_revision else Values.name),))
     explanation = None
     if failing is not None and failing.explanation is not None:
         explanation = explained(failing.explanation)
         explanation["values_alone"] = by_value.verdict.value
-    return CheckResult(NAME, verdict, _summary(verdict, by_revision, by_value), details, explanation)
+    summary = _summary(verdict, by_revision, by_value)
+    return CheckResult(NAME, verdict, summary, details, explanation, proof)
+
+
+def _lines(proven: Iterable[tuple[Result, str]]) -> Iterator[dict[str, Any]]:
+    for result, model in proven:
+        yield from certificate.lines(result, model)
+
+
+def recheck(lines: Iterable[dict[str, Any]], verdict: Verdict, run: Run) -> str:
+    """How a certificate's lines prove the verdict; CertificateError where they do not."""
+    operations = History(operation for operation in run.history if not is_serializable(operation))
+    if _written_twice(operations) is not None:
+        raise CertificateError("a value was written more than once: this check knows nothing then")
+    sections: dict[str, list[dict[str, Any]]] = {}
+    model = ""
+    for line in lines:
+        model = str(line.get("model", model))
+        sections.setdefault(model, []).append(line)
+    models: dict[str, Model[Any]] = {each.name: each for each in (Revisions(), Values())}
+    missing = models.keys() - sections.keys() if verdict is Verdict.VALID else ()
+    if missing or not sections or not sections.keys() <= models.keys():
+        raise CertificateError(f"it proves nothing by {' and '.join(missing or sections)}")
+    said = []
+    for name, section in sections.items():
+        found, how = certificate.recheck_lines(iter(section), operations, models[name])
+        if found is not verdict:
+            raise CertificateError(f"it proves {found.value}, not {verdict.value}")
+        said.append(how)
+    return "; ".join(said)
 
 
 def _run(

@@ -18,20 +18,21 @@ from typing import Any, NamedTuple
 
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
-from porcupine.history import Operation
+from porcupine.history import Operation, Outcome
 from porcupine.labels import describe_fully
 from porcupine.model import Model
 from porcupine.search import Verdict
 
 KEPT = 20  # violations that are told; the rest are counted
 NEVER = float("inf")
+_OK, _UNKNOWN, _FAILED = Outcome.OK, Outcome.UNKNOWN, Outcome.FAILED
 
 
 class Op:
     """An operation on one object. `argument` and `answer` are None where there is none; `end` is when it is
     certainly over: never, for one of unknown outcome."""
 
-    __slots__ = ("answer", "argument", "call", "end", "name", "operation")
+    __slots__ = ("answer", "argument", "call", "end", "failed", "name", "ok", "operation", "unknown")
 
     def __init__(self, name: str, argument: Any, answer: Any, operation: Operation) -> None:
         self.name = name
@@ -39,8 +40,9 @@ class Op:
         self.answer = answer
         self.operation = operation
         self.call = operation.call_time_ns
-        returned = operation.return_time_ns
-        self.end: float = returned if returned is not None and operation.is_ok else NEVER
+        outcome, returned = operation.outcome, operation.return_time_ns
+        self.ok, self.unknown, self.failed = outcome is _OK, outcome is _UNKNOWN, outcome is _FAILED
+        self.end: float = returned if returned is not None and outcome is _OK else NEVER
 
 
 by_call = attrgetter("call")
@@ -111,7 +113,7 @@ def objects(
     """
     found: dict[Hashable, list[Op]] = {}
     for operation in operations:
-        call = operation.call
+        call: Any = operation.call
         if not isinstance(call, tuple) or not call or call[0] not in shapes:
             continue
         name = call[0]
@@ -191,7 +193,7 @@ def judge_objects(
     unsuitable = next((report.unsuitable for report in reports.values() if report.unsuitable), "")
     if unsuitable:
         return CheckResult(name, Verdict.UNKNOWN, unsuitable, details)
-    if not any(op.operation.is_ok for ops in found.values() for op in ops):
+    if not any(op.ok for ops in found.values() for op in ops):
         return CheckResult(name, Verdict.UNKNOWN, f"no operation of a {name} was answered", details)
     summary = f"{details['operations']} operations on {len(found)} keys contradict nothing"
     return CheckResult(name, Verdict.VALID, summary, details)

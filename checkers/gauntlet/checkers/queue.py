@@ -84,7 +84,7 @@ def check_queue(ops: Sequence[Op], fifo: bool = True) -> Report:
         _order(report, single, sure)
     _empty(report, history, single, sure)
     report.details = {
-        "enqueued": sum(1 for each in history.elements.values() for add in each.added if add.operation.is_ok),
+        "enqueued": sum(1 for each in history.elements.values() for add in each.added if add.ok),
         "dequeued": sum(len(each.taken) for each in history.elements.values()),
         "found_empty": len(history.empty),
         "never_dequeued": len(lost),
@@ -92,7 +92,7 @@ def check_queue(ops: Sequence[Op], fifo: bool = True) -> Report:
         "recovered": sum(
             1
             for each in history.elements.values()
-            if each.taken and each.added and not any(add.operation.is_ok for add in each.added)
+            if each.taken and each.added and not any(add.ok for add in each.added)
         ),
     }
     return report
@@ -102,10 +102,10 @@ def _read(ops: Sequence[Op]) -> _History:
     history = _History()
     elements = history.elements
     for op in ops:
-        ok, unknown = op.operation.is_ok, op.operation.is_unknown
+        ok, unknown = op.ok, op.unknown
         if op.name == "enqueue":
             if ok or unknown:
-                elements.setdefault(op.argument, _Element()).added.append(op)
+                _of(elements, op.argument).added.append(op)
             else:
                 history.failed[op.argument] = op
         elif unknown:
@@ -115,19 +115,26 @@ def _read(ops: Sequence[Op]) -> _History:
             if op.answer is None:
                 history.empty.append(op)
             else:
-                elements.setdefault(op.answer, _Element()).taken.append(op)
+                _of(elements, op.answer).taken.append(op)
         elif ok:
             for element in op.answer or ():
-                elements.setdefault(element, _Element()).taken.append(op)
+                _of(elements, element).taken.append(op)
             history.empty.append(op)
     return history
+
+
+def _of(elements: dict[Hashable, _Element], element: Hashable) -> _Element:
+    found = elements.get(element)
+    if found is None:
+        found = elements[element] = _Element([], [])
+    return found
 
 
 def _taken(report: Report, history: _History, element: Hashable, each: _Element) -> None:
     """Rules 1 and 2."""
     if not each.taken:
         return
-    first = min(each.taken, key=by_end)
+    first = min(each.taken, key=by_end) if len(each.taken) > 1 else each.taken[0]
     taken = first.operation
     if not each.added:
         failed = history.failed.get(element)
@@ -164,8 +171,11 @@ def _never_taken(history: _History) -> list[Op]:
     once the earliest enqueues are taken to be the dequeued ones."""
     left: list[Op] = []
     for each in history.elements.values():
-        answered = sorted((add for add in each.added if add.operation.is_ok), key=by_end)
-        left.extend(answered[len(each.taken) :])
+        added, taken = each.added, len(each.taken)
+        if len(added) <= taken:
+            continue
+        answered = sorted((add for add in added if add.ok), key=by_end) if len(added) > 1 else added
+        left.extend(add for add in answered[taken:] if add.ok)
     left.sort(key=by_end)
     return left
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porcupine.history import History, HistoryError, Operation
 from porcupine.jsonl import Record, frozen, read_operations, read_records
+from porcupine.uncollected import uncollected
 
 if TYPE_CHECKING:
     from gauntlet.checkers.watch.records import Watcher
@@ -97,6 +98,7 @@ class Run:
 
     `leader_changes`: when etcd elected leaders, None where nobody wrote that down.
     `clock` gives seconds (`time.monotonic`); with one, a check gives up after `seconds` and says unknown.
+    `memory` gives the most bytes that the process has held so far.
     """
 
     history: Sequence[Operation]
@@ -106,11 +108,13 @@ class Run:
     notes: dict[str, Any] = field(default_factory=dict)
     watches: Sequence[Watcher] = ()
     leader_changes: Sequence[int] | None = None
+    memory: Callable[[], int] | None = None
 
 
 def load(history_lines: Iterable[str], fault_lines: Iterable[str] = ()) -> Run:
     """A run from the lines of its two files. HistoryError names a broken line by its number."""
-    history = History(read_operations(history_lines, decode))
+    with uncollected():
+        history = History(read_operations(history_lines, decode))
     try:
         faults = [record for _, record in read_records(fault_lines)]
     except HistoryError as error:

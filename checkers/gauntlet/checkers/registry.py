@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from gauntlet.checkers.counter import check_counters
 from gauntlet.checkers.election import check_elections
@@ -20,6 +21,8 @@ from gauntlet.checkers.txn import check_transactions
 from gauntlet.checkers.verdict import CheckResult, overall
 from gauntlet.checkers.watch import check_watch
 from porcupine.search import Verdict
+
+PYTHON = "python"  # the kernel of checks that search nothing
 
 Checker = Callable[[Run], CheckResult]
 
@@ -49,21 +52,38 @@ def by_name(name: str) -> Checker:
 def judge(run: Run, names: Iterable[str]) -> tuple[Verdict, list[CheckResult]]:
     """Run the named checks, and always `stats`: it knows whether the run proves anything."""
     wanted = dict.fromkeys((*names, "stats"))
-    results = [_judged(name, run) for name in wanted]
+    results = [judge_one(name, run) for name in wanted]
     return overall(results), results
 
 
-def _judged(name: str, run: Run) -> CheckResult:
-    """With the time it took, what stands behind its verdict, and an explanation that explains itself."""
+def judge_one(name: str, run: Run) -> CheckResult:
+    """One check, with its cost, what stands behind its verdict, and an explanation that explains itself."""
     begun = run.clock() if run.clock is not None else 0.0
     result = by_name(name)(run)
-    if run.clock is not None:
-        result.details["seconds"] = round(run.clock() - begun, 3)
+    seconds = run.clock() - begun if run.clock is not None else None
     if result.explanation is not None:
         tell(result.explanation, run)
     if "certificate" not in result.details and name != "stats":
         result.details["certificate"] = _without_order(result)
+    result.details["cost"] = cost(result, run, seconds)
     return result
+
+
+def cost(result: CheckResult, run: Run, seconds: float | None) -> dict[str, Any]:
+    """What a check took: the same fields for each. None: not measured, or (steps, search_bytes) no search.
+
+    steps: of the model. search_bytes: an estimate of what the search held at once. peak_memory_bytes: of the
+    whole process, up to the end of this check.
+    """
+    found = result.details.get("certificate") or {}
+    return {
+        "kernel": found.get("kernel", PYTHON),
+        "operations": result.details.get("operations", len(run.history)),
+        "steps": found.get("steps"),
+        "search_bytes": found.get("peak_bytes"),
+        "peak_memory_bytes": run.memory() if run.memory is not None else None,
+        "seconds": None if seconds is None else round(seconds, 3),
+    }
 
 
 def _without_order(result: CheckResult) -> dict[str, str]:

@@ -15,8 +15,8 @@ Rules:
 Promise: exact. For adds and reads these rules fail if and only if the history is not linearizable. (By rule 3
 the reads form groups in a strict order and each add falls between two; an order of that kind agrees with real
 time unless two operations alone contradict it.) An element may be added more than once: one of its adds has
-to be in the place of rule 4, none may be before it. Removals are not known here: use porcupine's model of a
-set.
+to be in the place of rule 4, none may be before it. A set with removes, or with questions for single
+elements, is judged by `members` instead.
 
 Details per key: attempts, acknowledged, stable, lost, stale (stable after having been missed), never_read,
 recovered (seen although the add was of unknown outcome), and quantiles in ms of the time from being known
@@ -30,23 +30,22 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gauntlet.checkers.members import NEVER_ADDED, check_members
 from gauntlet.checkers.objects import NEVER, Op, Report, judge_objects, say
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.stats import quantiles
 from gauntlet.checkers.verdict import CheckResult
-from porcupine.history import Operation
 from porcupine.labels import FUTURE_READ, LOST_WRITE, STALE_READ
 
 NAME = "set"
 SHAPES: dict[str, tuple[str | None, str | None]] = {
     "add": ("element", None),
     "read": (None, "elements"),
-    "remove": ("element", None),
-    "contains": ("element", None),
+    "remove": ("element", "present"),
+    "contains": ("element", "present"),
 }
 
 DUPLICATED = "duplicated element"
-NEVER_ADDED = "element never added"
 FAILED_ADD = "failed add seen"
 SPLIT = "reads without an order"
 WRONG_ORDER = "adds against real time"
@@ -62,11 +61,22 @@ def check_sets(run: Run) -> CheckResult:
 class _Read:
     __slots__ = ("elements", "op")
 
-    def __init__(self, op: Op) -> None:
-        if not isinstance(op.answer, frozenset | tuple):
-            raise ValueError(f"{say(op.operation)} is no read of a set")
+    def __init__(self, op: Op, report: Report) -> None:
         self.op = op
-        self.elements: Elements = frozenset(op.answer)
+        self.elements = _elements(op, report)
+
+
+def _elements(op: Op, report: Report) -> Elements:
+    """What a read shows, each element once; the operation's answer from now on."""
+    shown = op.answer
+    if not isinstance(shown, frozenset | tuple):
+        raise ValueError(f"operation {op.operation.id}: {say(op.operation)} is no read of a set")
+    op.answer = elements = frozenset(shown)
+    if isinstance(shown, tuple) and len(shown) != len(elements):
+        twice = next(each for each, count in Counter(shown).items() if count > 1)
+        text = f"{say(op.operation)} shows {twice!r} more than once."
+        report.add(DUPLICATED, lambda: text, op.operation)
+    return elements
 
 
 @dataclass(slots=True)
@@ -80,15 +90,18 @@ class _History:
 def check_set(ops: Sequence[Op]) -> Report:
     """One set; `ops` in the order of their calls."""
     report = Report()
+    if any(op.name not in ("add", "read") for op in ops):
+        for op in ops:
+            if op.name == "read" and op.ok:
+                _elements(op, report)
+        check_members(ops, report)
+        return report
     history = _History()
     for op in ops:
         if op.name == "read":
-            if op.operation.is_ok:
-                history.reads.append(_Read(op))
-        elif op.name != "add":
-            report.unsuitable = f"{op.name} is not checked in one pass: use the model of a set"
-            return report
-        elif op.operation.is_ok or op.operation.is_unknown:
+            if op.ok:
+                history.reads.append(_Read(op, report))
+        elif op.ok or op.unknown:
             history.adds.setdefault(op.argument, []).append(op)
         else:
             history.failed[op.argument] = op
@@ -103,25 +116,17 @@ def check_set(ops: Sequence[Op]) -> Report:
 
 def _shown(history: _History, report: Report) -> None:
     """Rule 1."""
-    calls = {element: min(add.call for add in adds) for element, adds in history.adds.items()}
+    calls = {element: adds[0].call for element, adds in history.adds.items()}  # by call
     ordered = sorted(calls, key=calls.__getitem__)
     called: set[Hashable] = set()
     position = 0
     for read in sorted(history.reads, key=lambda read: read.op.end):
-        operation = read.op.operation
         while position < len(ordered) and calls[ordered[position]] <= read.op.end:
             called.add(ordered[position])
             position += 1
-        if isinstance(read.op.answer, tuple) and len(read.op.answer) != len(read.elements):
-            _duplicated(report, operation, read.op.answer)
         if not read.elements <= called:
             for element in sorted(read.elements - called, key=repr)[:1]:
                 _unfounded(history, report, read, element)
-
-
-def _duplicated(report: Report, operation: Operation, shown: Sequence[Hashable]) -> None:
-    twice = next(each for each, count in Counter(shown).items() if count > 1)
-    report.add(DUPLICATED, lambda: f"{say(operation)} shows {twice!r} more than once.", operation)
 
 
 def _unfounded(history: _History, report: Report, read: _Read, element: Hashable) -> None:
@@ -147,7 +152,7 @@ def _missed(history: _History, report: Report) -> None:
     """Rule 2: sweep in the order of calls, with the elements known by then."""
     events: list[tuple[float, Hashable, _Read | None]] = []
     for element, adds in history.adds.items():
-        end = min(add.end for add in adds)
+        end = _known_by(adds)
         if end is not NEVER:
             events.append((end, element, None))
     events.extend((read.op.end, None, read) for read in history.reads)
@@ -304,7 +309,7 @@ def _describe(history: _History, report: Report) -> None:
             never_read += 1
     report.details = {
         "attempts": sum(map(len, history.adds.values())) + len(history.failed),
-        "acknowledged": sum(1 for adds in history.adds.values() for add in adds if add.operation.is_ok),
+        "acknowledged": sum(1 for adds in history.adds.values() for add in adds if add.ok),
         "reads": len(history.reads),
         "stable": stable,
         "stale": stale,
@@ -313,16 +318,20 @@ def _describe(history: _History, report: Report) -> None:
         "recovered": sum(
             1
             for element in last_present
-            if element in history.adds and not any(add.operation.is_ok for add in history.adds[element])
+            if element in history.adds and not any(add.ok for add in history.adds[element])
         ),
         "stable_latency_ms": quantiles(stable_latency),
         "lost_latency_ms": quantiles(lost_latency),
     }
 
 
+def _known_by(adds: Sequence[Op]) -> float:
+    return adds[0].end if len(adds) == 1 else min(add.end for add in adds)
+
+
 def _known(history: _History) -> dict[Hashable, float]:
     """When each element was known, by an add or by a read."""
-    known = {element: min(add.end for add in adds) for element, adds in history.adds.items()}
+    known = {element: _known_by(adds) for element, adds in history.adds.items()}
     seen: set[Hashable] = set()
     for read in sorted(history.reads, key=lambda read: read.op.end):
         for element in read.elements - seen:

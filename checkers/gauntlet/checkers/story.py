@@ -13,6 +13,8 @@ from gauntlet.checkers.etcd.words import operation_words, text
 from gauntlet.checkers.objects import WORDS
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.register import Revisions
+from gauntlet.checkers.txn.records import is_txn
+from gauntlet.checkers.txn.words import operation_text
 from porcupine.history import Operation
 from porcupine.labels import moment
 from porcupine.models.keyed import On
@@ -28,6 +30,8 @@ def describe(operation: Operation) -> str:
         return _REGISTER.describe(operation)
     if isinstance(call, CALLS):
         return operation_words(operation)
+    if is_txn(operation):
+        return operation_text(operation)
     if isinstance(call, On):
         return f"{WORDS.describe(replace(operation, call=call.call))} on {call.key!r}"
     return WORDS.describe(operation)
@@ -36,6 +40,8 @@ def describe(operation: Operation) -> str:
 def subject(operation: Operation) -> tuple[str, Hashable]:
     """(what was done, on which key)."""
     call: Any = operation.call
+    if is_txn(operation):
+        return "txn", None
     if isinstance(call, CALLS):
         key = getattr(call, "key", None)
         return type(call).__name__.lower(), text(key) if isinstance(key, bytes) else None
@@ -89,6 +95,14 @@ def _told(operation: Operation, faults: Sequence[Mapping[str, Any]]) -> dict[str
     }
 
 
+def what_was_due(explanation: Mapping[str, Any]) -> str:
+    """The heading of its expectations: of a search they are what it could not place."""
+    searched = "explained_operations" in explanation
+    return (
+        "what could have come next, and why it could not" if searched else "what was due, and what was given"
+    )
+
+
 def in_words(explanation: Mapping[str, Any]) -> list[str]:
     """The whole explanation as lines of text: label and story, then expected against got."""
     lines = [f"{explanation.get('label', 'no label')}: {explanation.get('text', '')}"]
@@ -105,7 +119,7 @@ def in_words(explanation: Mapping[str, Any]) -> list[str]:
             lines.append(f"      faults then: {', '.join(each['faults'])}")
     expectations = explanation.get("expectations") or ()
     if expectations:
-        lines += ["", "what could have come next, and why it could not:"]
+        lines += ["", f"{what_was_due(explanation)}:"]
     for each in expectations[:5]:
         lines.append(
             f"  {each['description']}: {each['reason']}; expected {each['expected']}, got {each['got']}"

@@ -5,7 +5,7 @@ Invalid outranks unknown outranks valid. Nothing counts unknown as a pass; no ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class CheckResult:
     summary: str
     details: dict[str, Any] = field(default_factory=dict)
     explanation: dict[str, Any] | None = None
+    proof: Callable[[], Iterable[dict[str, Any]]] | None = field(default=None, repr=False, compare=False)
+    """Gives the lines that a judge can check again (`gauntlet.checkers.certificates`)."""
 
     def to_json(self) -> dict[str, Any]:
         return {

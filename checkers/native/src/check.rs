@@ -10,7 +10,7 @@ use pyo3::types::{PyFrozenSet, PyList, PyTuple};
 
 use crate::budget::Meter;
 use crate::columns::Columns;
-use crate::layout::Reductions;
+use crate::layout::{Reductions, Switches};
 use crate::models::{Answer, Local, ModelName, Refusal, Task, View};
 use crate::search::Verdict;
 use crate::verify::verify;
@@ -32,6 +32,7 @@ pub fn word(verdict: Verdict) -> &'static str {
 pub struct Judged {
     columns: Py<Columns>,
     answers: Vec<Answer>,
+    unjudged: Vec<Option<u32>>,
 }
 
 #[pymethods]
@@ -51,11 +52,16 @@ impl Judged {
         self.answers.len()
     }
 
+    /// The keys of partitions that were left out because another one had failed.
+    fn unjudged(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.unjudged.iter().map(|&key| self.key(py, key)).collect()
+    }
+
     /// (key, verdict, operations, order) of a partition.
     fn part<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyTuple>> {
         let columns = self.columns.get();
         let answer = &self.answers[index];
-        let key = answer.key.map_or_else(|| py.None(), |key| columns.objects[key as usize].clone_ref(py));
+        let key = self.key(py, answer.key);
         let operations = match answer.key {
             None => columns.operations.bind(py).clone(),
             Some(_) => self.operations(py, &answer.operations)?,
@@ -89,6 +95,10 @@ impl Judged {
 }
 
 impl Judged {
+    fn key(&self, py: Python<'_>, key: Option<u32>) -> Py<PyAny> {
+        key.map_or_else(|| py.None(), |key| self.columns.get().objects[key as usize].clone_ref(py))
+    }
+
     fn operations<'py>(&self, py: Python<'py>, numbers: &[u32]) -> PyResult<Bound<'py, PyList>> {
         let operations = self.columns.get().operations.bind(py);
         let picked: PyResult<Vec<_>> = numbers.iter().map(|&number| operations.get_item(number as usize)).collect();
@@ -145,12 +155,15 @@ impl Judged {
 ///
 /// `learn` is what `Model.partition` and `Model.for_part` do: one partition for each key of a `kv`, and what
 /// was read tells where it was written. With `hasty` only the verdict counts: a contradiction ends a
-/// partition before any search, an invalid partition ends all others, and those not reached are left out. `clock` is asked now and then whether it has reached `deadline`.
+/// partition before any search, an invalid partition ends all others, and those not reached are left out; with
+/// `first_failure` an invalid partition only ends all others. `quick`: short histories may be tried as they
+/// were recorded. `clock` is asked now and then whether it has reached `deadline`.
 /// Raises NotImplementedError where the history is left to Python's kernel: calls that are none of the
 /// model's, more than 4096 operations at one time.
 #[pyfunction]
-#[pyo3(signature = (columns, model, *, initial=None, learn=true, reductions=(true, true, true, true, true),
-    configurations=None, memory=None, clock=None, deadline=0.0, threads=1, hasty=false))]
+#[pyo3(signature = (columns, model, *, initial=None, learn=true, reductions=(true, true, true, true, true, None, 32),
+    configurations=None, memory=None, clock=None, deadline=0.0, threads=1, first_failure=false,
+    hasty=false, quick=true))]
 #[allow(clippy::too_many_arguments)] // they are Python's keywords
 pub fn check(
     py: Python<'_>,
@@ -158,13 +171,15 @@ pub fn check(
     model: &str,
     initial: Option<Bound<'_, PyAny>>,
     learn: bool,
-    reductions: (bool, bool, bool, bool, bool),
+    reductions: Switches,
     configurations: Option<u64>,
     memory: Option<usize>,
     clock: Option<Py<PyAny>>,
     deadline: f64,
     threads: usize,
+    first_failure: bool,
     hasty: bool,
+    quick: bool,
 ) -> PyResult<Judged> {
     let Some(model) = ModelName::of(model) else {
         return Err(PyValueError::new_err(format!("no native model is called {model:?}")));
@@ -173,13 +188,13 @@ pub fn check(
     let initial = initial.map_or(Ok(crate::columns::NIL), |value| all.find(&value))?;
     let meter = Meter::new(configurations, memory, clock.map(|clock| (clock, deadline)));
     let reductions = Reductions::from(reductions);
-    let task = Task { columns: all, model, initial, learn, reductions, meter: &meter, hasty };
+    let task = Task { columns: all, model, initial, learn, reductions, meter: &meter, first_failure, hasty, quick };
     let answers = py.detach(|| run(&task, threads));
     if let Some(error) = meter.take_error() {
         return Err(error);
     }
     match answers {
-        Ok(answers) => Ok(Judged { columns, answers }),
+        Ok((answers, unjudged)) => Ok(Judged { columns, answers, unjudged }),
         Err(Refusal::Unsupported) => Err(PyNotImplementedError::new_err("left to the Python kernel")),
         Err(Refusal::Certificate(reason)) => Err(PyAssertionError::new_err(reason)),
     }
@@ -208,7 +223,8 @@ pub fn certify(
     Ok(py.detach(|| verify(all, model, initial, &every, &order).err()))
 }
 
-fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
+/// The answers, and the keys of those that were left out.
+fn run(task: &Task, threads: usize) -> Result<(Vec<Answer>, Vec<Option<u32>>), Refusal> {
     let mut parts = task.partitions()?.into_iter();
     let mut answers = Vec::with_capacity(parts.len());
     let mut local = Local::new(task.columns);
@@ -217,24 +233,31 @@ fn run(task: &Task, threads: usize) -> Result<Vec<Answer>, Refusal> {
         if threads == 0 && parts.len() > 1 && begun.elapsed() > ALONE_FOR {
             break;
         }
-        let Some((key, operations)) = parts.next() else { return Ok(answers) };
+        let Some((key, operations)) = parts.next() else { return Ok((answers, Vec::new())) };
         let answer = task.run(key, operations, &mut local)?;
-        let ends = task.hasty && answer.verdict == Verdict::Invalid;
+        let ends = task.ends(&answer);
         answers.push(answer);
         if ends {
-            return Ok(answers);
+            return Ok((answers, parts.map(|part| part.0).collect()));
         }
     }
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    answers.extend(together(task, parts.collect(), threads)?);
-    Ok(answers)
+    let keys: Vec<Option<u32>> = parts.as_slice().iter().map(|part| part.0).collect();
+    let mut unjudged = Vec::new();
+    for (answer, key) in together(task, parts.collect(), threads).into_iter().zip(keys) {
+        match answer {
+            Some(answer) => answers.push(answer?),
+            None => unjudged.push(key),
+        }
+    }
+    Ok((answers, unjudged))
 }
 
 /// The partitions in threads, which take the next one as soon as they are free.
-fn together(task: &Task, parts: Vec<(Option<u32>, Vec<u32>)>, threads: usize) -> Result<Vec<Answer>, Refusal> {
+fn together(task: &Task, parts: Vec<(Option<u32>, Vec<u32>)>, threads: usize) -> Vec<Option<Result<Answer, Refusal>>> {
     let count = parts.len();
     let work: Vec<Mutex<Option<(Option<u32>, Vec<u32>)>>> =
         parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
@@ -247,12 +270,15 @@ fn together(task: &Task, parts: Vec<(Option<u32>, Vec<u32>)>, threads: usize) ->
             let Some(slot) = work.get(index) else { return done };
             if let Some((key, operations)) = slot.lock().ok().and_then(|mut slot| slot.take()) {
                 let answer = task.run(key, operations, &mut local);
-                let ends = task.hasty && answer.as_ref().is_ok_and(|answer| answer.verdict == Verdict::Invalid);
-                done.push((index, answer));
-                if ends {
+                let known = !answer.as_ref().is_ok_and(|answer| answer.verdict == Verdict::Unknown);
+                if answer.as_ref().is_ok_and(|answer| task.ends(answer)) {
                     task.meter.halt();
                 }
-                if task.meter.halted() {
+                let halted = task.meter.halted();
+                if known || !halted {
+                    done.push((index, answer)); // otherwise it may have been interrupted
+                }
+                if halted {
                     return done;
                 }
             }
@@ -284,5 +310,5 @@ fn together(task: &Task, parts: Vec<(Option<u32>, Vec<u32>)>, threads: usize) ->
             }
         }
     });
-    answers.into_iter().flatten().collect()
+    answers
 }

@@ -1,8 +1,9 @@
 //! The revision witness of etcd histories, for what most of them consist of: gets, puts and deletes of single
 //! keys, and transactions with at most one compare of a mod_revision and one such request in each branch.
 //!
-//! 1. `EtcdColumns` reads the answered operations once. What it does not know (leases, ranges, earlier revisions,
-//!    refusals, serializable reads, answers without a revision) it leaves to Python, as a whole.
+//! 1. The answered operations become rows, once: from Python's (`etcd_objects`) or from a file's lines
+//!    (`etcd_lines`). What these do not know (leases, ranges, earlier revisions, refusals, serializable reads,
+//!    answers without a revision) they leave to Python, as a whole.
 //! 2. `arrange` guesses an order by the revisions that the answers show: the write of a revision, then what was
 //!    read there, by call. Operations of unknown outcome stay outside: they are explained by never happening.
 //! 3. `certify` is the proof. It is given nothing but the rows and an order: every answered operation is in
@@ -11,25 +12,21 @@
 //!
 //! So it only ever says "valid" or nothing at all: whatever it cannot prove is judged by `gauntlet.checkers.etcd`.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::Borrowed;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::search::Mix;
+use crate::etcd_objects;
 
 /// A number or a value that the record does not carry: it agrees with anything.
-const UNSAID: i64 = i64::MIN;
-const UNSAID_VALUE: u32 = u32::MAX;
-const NO_KEY: u32 = u32::MAX;
+pub const UNSAID: i64 = i64::MIN;
+pub const UNSAID_VALUE: u32 = u32::MAX;
+pub const NO_KEY: u32 = u32::MAX;
 /// The revision of an etcd where nothing was written yet.
 const FIRST: i64 = 1;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+pub enum What {
     /// A transaction whose branch is empty.
     Nothing,
     /// A get that was answered by the pair, by nothing, or whose answer does not tell.
@@ -43,258 +40,74 @@ enum What {
 }
 
 /// One answered operation.
-struct Row {
-    call: i64,
-    returned: i64,
-    revision: i64,
+pub struct Row {
+    pub call: i64,
+    pub returned: i64,
+    pub revision: i64,
     /// Of the compare of a transaction: the mod_revision asked for.
-    expected: i64,
-    create: i64,
-    modified: i64,
-    version: i64,
+    pub expected: i64,
+    pub create: i64,
+    pub modified: i64,
+    pub version: i64,
     /// The key compared, or NO_KEY.
-    guard: u32,
-    key: u32,
-    value: u32,
-    operation: u32,
-    what: What,
-    holds: bool,
+    pub guard: u32,
+    pub key: u32,
+    pub value: u32,
+    pub operation: u32,
+    pub what: What,
+    pub holds: bool,
 }
 
 impl Row {
+    pub fn new(call: i64, returned: i64, operation: u32) -> Self {
+        Row {
+            call,
+            returned,
+            revision: UNSAID,
+            expected: 0,
+            create: UNSAID,
+            modified: UNSAID,
+            version: UNSAID,
+            guard: NO_KEY,
+            key: NO_KEY,
+            value: UNSAID_VALUE,
+            operation,
+            what: What::Nothing,
+            holds: true,
+        }
+    }
+
     fn writes(&self) -> bool {
         matches!(self.what, What::Put | What::Delete)
     }
 }
 
-/// Plain operations of an etcd in columns; made once per history.
-#[pyclass(frozen, module = "porcupine_native")]
-pub struct EtcdColumns {
-    operations: Py<PyList>,
-    rows: Vec<Row>,
-    keys: usize,
-}
-
-/// An instance of each class of the vocabulary, with the fields that a plain operation has.
-struct Words<'py> {
-    words: Vec<Bound<'py, PyTuple>>,
-    fields: Vec<Vec<Bound<'py, PyAny>>>,
-}
-
-#[derive(Clone, Copy)]
-enum Word {
-    Range,
-    Put,
-    Delete,
-    Compare,
-    Txn,
-    RangeAnswer,
-    PutAnswer,
-    DeleteAnswer,
-    TxnAnswer,
-    Kv,
-}
-const WORDS: usize = Word::Kv as usize + 1;
-
-impl<'py> Words<'py> {
-    fn is(&self, value: &Bound<'py, PyAny>, word: Word) -> bool {
-        value.get_type_ptr() == self.words[word as usize].get_type_ptr()
-    }
-
-    /// The value as a tuple of that class, if it is one.
-    fn cast<'a>(&self, value: &'a Bound<'py, PyAny>, word: Word) -> PyResult<&'a Bound<'py, PyTuple>> {
-        if self.is(value, word) {
-            Ok(value.cast::<PyTuple>()?)
-        } else {
-            Err(left())
-        }
-    }
-
-    /// The fields from `first` to before `end` are those of the word.
-    fn plain(&self, value: &Bound<'py, PyTuple>, word: Word, first: usize, end: usize) -> PyResult<()> {
-        for (at, wanted) in (first..end).zip(&self.fields[word as usize][first..end]) {
-            let field = value.get_borrowed_item(at)?;
-            if !field.is(wanted) && !field.eq(wanted)? {
-                return Err(left());
-            }
-        }
-        Ok(())
-    }
-
-    /// A field of an answer is that of the word, or not told.
-    fn agrees(&self, value: &Bound<'py, PyTuple>, word: Word, at: usize) -> PyResult<()> {
-        if value.get_borrowed_item(at)?.is_none() {
-            return Ok(());
-        }
-        self.plain(value, word, at, at + 1)
-    }
-}
-
 /// Not for this kernel.
-fn left() -> PyErr {
+pub fn left() -> PyErr {
     PyNotImplementedError::new_err("left to Python")
 }
 
-type Numbers = HashMap<Box<[u8]>, u32, BuildHasherDefault<Mix>>;
+/// How many operations were ok, failed, and of unknown outcome.
+pub type Outcomes = [usize; 3];
 
-fn number(numbers: &mut Numbers, bytes: Borrowed<'_, '_, PyAny>) -> PyResult<u32> {
-    let bytes = bytes.cast::<PyBytes>().map_err(|_| left())?;
-    let bytes = bytes.as_bytes();
-    if let Some(&known) = numbers.get(bytes) {
-        return Ok(known);
-    }
-    let new = numbers.len() as u32;
-    numbers.insert(bytes.into(), new);
-    Ok(new)
+/// Plain operations of an etcd; made once per history.
+#[pyclass(frozen, module = "porcupine_native")]
+pub struct EtcdColumns {
+    /// Python's, where they were made of them.
+    operations: Option<Py<PyList>>,
+    rows: Vec<Row>,
+    keys: usize,
+    outcomes: Outcomes,
 }
 
-fn said(value: Borrowed<'_, '_, PyAny>) -> PyResult<i64> {
-    if value.is_none() {
-        return Ok(UNSAID);
-    }
-    value.extract::<i64>().ok().filter(|&number| number >= 0).ok_or_else(left)
-}
-
-struct Reader<'py> {
-    words: Words<'py>,
-    keys: Numbers,
-    values: Numbers,
-}
-
-impl<'py> Reader<'py> {
-    fn key(&mut self, call: &Bound<'py, PyTuple>) -> PyResult<u32> {
-        let key = call.get_borrowed_item(0)?;
-        let number = number(&mut self.keys, key)?;
-        if key.cast::<PyBytes>()?.as_bytes().is_empty() {
-            return Err(left()); // refused by etcd
-        }
-        Ok(number)
+impl EtcdColumns {
+    /// Rows in the order of their calls.
+    pub fn of_rows(operations: Option<Py<PyList>>, rows: Vec<Row>, keys: usize, outcomes: Outcomes) -> Self {
+        EtcdColumns { operations, rows, keys, outcomes }
     }
 
-    fn read(&mut self, call: &Bound<'py, PyAny>, answer: &Bound<'py, PyAny>, row: &mut Row) -> PyResult<()> {
-        if self.words.is(call, Word::Txn) {
-            self.txn(call.cast::<PyTuple>()?, answer, row)
-        } else {
-            row.revision = self.single(call, answer, row)?;
-            (row.revision != UNSAID).then_some(()).ok_or_else(left)
-        }
-    }
-
-    /// A request for one key; gives the revision of its answer.
-    fn single(&mut self, call: &Bound<'py, PyAny>, answer: &Bound<'py, PyAny>, row: &mut Row) -> PyResult<i64> {
-        let answered;
-        if self.words.is(call, Word::Range) {
-            let call = call.cast::<PyTuple>()?;
-            self.words.plain(call, Word::Range, 1, 13)?;
-            row.key = self.key(call)?;
-            answered = self.words.cast(answer, Word::RangeAnswer)?;
-            self.found(answered, call, row)?;
-        } else if self.words.is(call, Word::Put) {
-            let call = call.cast::<PyTuple>()?;
-            self.words.plain(call, Word::Put, 2, 6)?;
-            row.key = self.key(call)?;
-            row.value = number(&mut self.values, call.get_borrowed_item(1)?)?;
-            row.what = What::Put;
-            answered = self.words.cast(answer, Word::PutAnswer)?;
-            self.words.plain(answered, Word::PutAnswer, 1, 2)?;
-        } else {
-            let call = self.words.cast(call, Word::Delete)?;
-            self.words.plain(call, Word::Delete, 1, 3)?;
-            row.key = self.key(call)?;
-            answered = self.words.cast(answer, Word::DeleteAnswer)?;
-            row.what = match said(answered.get_borrowed_item(1)?)? {
-                0 => What::DeleteNothing,
-                1 => What::Delete,
-                _ => return Err(left()),
-            };
-            self.words.agrees(answered, Word::DeleteAnswer, 2)?;
-        }
-        said(answered.get_borrowed_item(0)?)
-    }
-
-    /// What a get was answered.
-    fn found(&mut self, answer: &Bound<'py, PyTuple>, call: &Bound<'py, PyTuple>, row: &mut Row) -> PyResult<()> {
-        self.words.agrees(answer, Word::RangeAnswer, 2)?;
-        let count = said(answer.get_borrowed_item(3)?)?;
-        let pairs = answer.get_borrowed_item(1)?;
-        if pairs.is_none() {
-            row.what = What::Unsaid;
-            return (count == UNSAID).then_some(()).ok_or_else(left);
-        }
-        let pairs = pairs.cast::<PyTuple>()?;
-        if count != UNSAID && count != pairs.len() as i64 {
-            return Err(left());
-        }
-        row.what = What::Absent;
-        if pairs.is_empty() {
-            return Ok(());
-        }
-        let pair = pairs.get_item(0)?;
-        let pair = self.words.cast(&pair, Word::Kv)?;
-        let key = pair.get_borrowed_item(0)?;
-        let lease = said(pair.get_borrowed_item(5)?)?;
-        if pairs.len() > 1 || !key.eq(call.get_borrowed_item(0)?)? || lease > 0 {
-            return Err(left());
-        }
-        let value = pair.get_borrowed_item(1)?;
-        row.what = What::Pair;
-        row.value = if value.is_none() { UNSAID_VALUE } else { number(&mut self.values, value)? };
-        row.create = said(pair.get_borrowed_item(2)?)?;
-        row.modified = said(pair.get_borrowed_item(3)?)?;
-        row.version = said(pair.get_borrowed_item(4)?)?;
-        Ok(())
-    }
-
-    fn txn(&mut self, call: &Bound<'py, PyTuple>, answer: &Bound<'py, PyAny>, row: &mut Row) -> PyResult<()> {
-        let answer = self.words.cast(answer, Word::TxnAnswer)?;
-        row.holds = answer.get_borrowed_item(1)?.cast::<PyBool>().map_err(|_| left())?.is_true();
-        let compares = call.get_borrowed_item(0)?;
-        let compares = compares.cast::<PyTuple>()?;
-        if compares.len() > 1 || (compares.is_empty() && !row.holds) {
-            return Err(left());
-        }
-        if !compares.is_empty() {
-            let compare = compares.get_item(0)?;
-            let compare = self.words.cast(&compare, Word::Compare)?;
-            self.words.plain(compare, Word::Compare, 1, 3)?;
-            self.words.plain(compare, Word::Compare, 4, 5)?;
-            row.guard = self.key(compare)?;
-            row.expected = compare.get_borrowed_item(3)?.extract().map_err(|_| left())?;
-        }
-        let mut taken = None;
-        for (at, is_taken) in [(1, row.holds), (2, !row.holds)] {
-            let branch = call.get_borrowed_item(at)?;
-            let branch = branch.cast::<PyTuple>()?;
-            match branch.len() {
-                0 => {}
-                1 if is_taken => taken = Some(branch.get_item(0)?),
-                1 => self.well_formed(&branch.get_item(0)?)?,
-                _ => return Err(left()),
-            }
-        }
-        let answers = answer.get_borrowed_item(2)?;
-        let answers = answers.cast::<PyTuple>().map_err(|_| left())?;
-        match (taken, answers.len()) {
-            (None, 0) => row.what = What::Nothing,
-            (Some(request), 1) => {
-                self.single(&request, &answers.get_item(0)?, row)?;
-            }
-            _ => return Err(left()),
-        }
-        row.revision = said(answer.get_borrowed_item(0)?)?;
-        (row.revision != UNSAID).then_some(()).ok_or_else(left)
-    }
-
-    /// The branch that was not taken: etcd refuses it when it is malformed.
-    fn well_formed(&mut self, request: &Bound<'py, PyAny>) -> PyResult<()> {
-        for (word, first, end) in [(Word::Range, 1, 13), (Word::Put, 2, 6), (Word::Delete, 1, 3)] {
-            if self.words.is(request, word) {
-                let request = request.cast::<PyTuple>()?;
-                self.words.plain(request, word, first, end)?;
-                return self.key(request).map(drop);
-            }
-        }
-        Err(left())
+    fn proven(&self) -> Option<Vec<u32>> {
+        arrange(&self.rows).filter(|order| certify(&self.rows, order, self.keys).is_ok())
     }
 }
 
@@ -305,51 +118,21 @@ impl EtcdColumns {
     /// TxnAnswer, KV. Raises NotImplementedError for anything that is not plain.
     #[new]
     fn new(operations: &Bound<'_, PyList>, words: Vec<Bound<'_, PyTuple>>) -> PyResult<Self> {
-        let py = operations.py();
-        if words.len() != WORDS {
-            return Err(PyValueError::new_err("another vocabulary was expected"));
-        }
-        let operations = PyList::new(py, operations.iter())?;
-        let fields = words.iter().map(|word| word.iter().collect()).collect();
-        let words = Words { words, fields };
-        let mut reader = Reader { words, keys: Numbers::default(), values: Numbers::default() };
-        let mut rows: Vec<Row> = Vec::with_capacity(operations.len());
-        let mut latest = UNSAID;
-        let mut ok: Option<Bound<'_, PyAny>> = None;
-        for (at, operation) in operations.iter().enumerate() {
-            let call: i64 = operation.getattr(pyo3::intern!(py, "call_time_ns"))?.extract().map_err(|_| left())?;
-            if call < latest {
-                return Err(left());
-            }
-            latest = call;
-            let outcome = operation.getattr(pyo3::intern!(py, "outcome"))?;
-            if !ok.as_ref().is_some_and(|ok| ok.is(&outcome)) {
-                if outcome.cast::<PyString>()?.to_cow()?.as_ref() != "ok" {
-                    continue;
-                }
-                ok = Some(outcome);
-            }
-            let mut row = Row {
-                call,
-                returned: operation.getattr(pyo3::intern!(py, "return_time_ns"))?.extract().map_err(|_| left())?,
-                revision: UNSAID,
-                expected: 0,
-                create: UNSAID,
-                modified: UNSAID,
-                version: UNSAID,
-                guard: NO_KEY,
-                key: NO_KEY,
-                value: UNSAID_VALUE,
-                operation: at as u32,
-                what: What::Nothing,
-                holds: true,
-            };
-            let asked = operation.getattr(pyo3::intern!(py, "call"))?;
-            let answer = operation.getattr(pyo3::intern!(py, "response"))?;
-            reader.read(&asked, &answer, &mut row)?;
-            rows.push(row);
-        }
-        Ok(EtcdColumns { operations: operations.unbind(), rows, keys: reader.keys.len() })
+        etcd_objects::read(operations, words)
+    }
+
+    /// How many operations were ok, failed, and of unknown outcome.
+    #[getter]
+    fn outcomes(&self) -> (usize, usize, usize) {
+        self.outcomes.into()
+    }
+
+    /// How many operations have a proven order, and the last revision; None where the revisions prove nothing.
+    fn proof(&self, py: Python<'_>) -> Option<(usize, i64)> {
+        py.detach(|| {
+            let last = self.rows.iter().map(|row| row.revision).fold(FIRST, i64::max);
+            self.proven().map(|order| (order.len(), last))
+        })
     }
 
     /// How many operations were answered.
@@ -358,22 +141,24 @@ impl EtcdColumns {
     }
 
     /// A proven order of the answered operations, and the writes by their revision; None where the revisions
-    /// prove nothing.
+    /// prove nothing. Of columns that were made of operations.
     fn witness<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyList>, Bound<'py, PyDict>)>> {
-        let order = py.detach(|| arrange(&self.rows).filter(|order| certify(&self.rows, order, self.keys).is_ok()));
-        let Some(order) = order else { return Ok(None) };
-        let operations = self.operations.bind(py);
+        let Some(operations) = &self.operations else {
+            return Err(PyValueError::new_err("made of lines: there are no operations to put in order"));
+        };
+        let operations = operations.bind(py);
+        let Some(order) = py.detach(|| self.proven()) else { return Ok(None) };
         let writes = PyDict::new(py);
-        let placed = PyList::empty(py);
+        let mut placed = Vec::with_capacity(order.len());
         for at in order {
             let row = &self.rows[at as usize];
             let operation = operations.get_item(row.operation as usize)?;
             if row.writes() {
                 writes.set_item(row.revision, &operation)?;
             }
-            placed.append(operation)?;
+            placed.push(operation);
         }
-        Ok(Some((placed, writes)))
+        Ok(Some((PyList::new(py, placed)?, writes)))
     }
 
     /// Why an order, given by positions among the answered operations, proves nothing; None when it does.

@@ -10,8 +10,9 @@ use pyo3::types::PyTuple;
 use crate::budget::Meter;
 use crate::check::word;
 use crate::intervals::{Intervals, Tokens, ANYTHING};
-use crate::layout::{Facts, Layout, Reductions};
-use crate::search::{search as run, Quick};
+use crate::layout::{Facts, Layout, Reductions, Switches};
+use crate::configuration::Quick;
+use crate::search::search as run;
 use crate::step::{State, Stepper, REJECTED, SEVERAL};
 
 struct Foreign {
@@ -127,7 +128,7 @@ type Reply = (
 /// known. Raises NotImplementedError where more than 4096 operations run at one time, and whatever the
 /// model raises.
 #[pyfunction]
-#[pyo3(signature = (rows, kinds, step, token, *, contradiction=None, reductions=(true, true, true, true, true),
+#[pyo3(signature = (rows, kinds, step, token, *, contradiction=None, reductions=(true, true, true, true, true, None, 32),
     configurations=None, memory=None, clock=None, deadline=0.0))]
 #[allow(clippy::too_many_arguments)] // they are Python's keywords
 pub fn search(
@@ -137,7 +138,7 @@ pub fn search(
     step: Py<PyAny>,
     token: Option<Py<PyAny>>,
     contradiction: Option<u32>,
-    reductions: (bool, bool, bool, bool, bool),
+    reductions: Switches,
     configurations: Option<u64>,
     memory: Option<usize>,
     clock: Option<Py<PyAny>>,
@@ -192,20 +193,7 @@ pub fn search(
     let Some(found) = found else {
         return Err(PyNotImplementedError::new_err("more concurrency than the native kernel takes"));
     };
-    let placed = |number: u32| layout.position[number as usize];
-    let order = found.order.iter();
-    let searched = layout.count() + layout.groups.iter().map(|group| group.members.len()).sum::<usize>();
-    Ok((
-        word(found.verdict),
-        order.map(|&number| if number >= 0 { placed(number as u32) } else { (-1 - number) as u32 }).collect(),
-        found.frontier.filter(|&number| number < layout.count()).map(|number| placed(number as u32)),
-        found
-            .dead_ends
-            .into_iter()
-            .map(|(state, pending)| (state, pending.into_iter().map(placed).collect()))
-            .collect(),
-        found.reason,
-        found.crowded.into_iter().map(placed).collect(),
-        (found.configurations, found.steps, found.peak, layout.width, searched, found.bytes),
-    ))
+    let found = found.located(&layout);
+    let stats = (found.configurations, found.steps, found.peak, found.width, found.searched, found.bytes);
+    Ok((word(found.verdict), found.order, found.frontier, found.dead_ends, found.reason, found.crowded, stats))
 }

@@ -5,8 +5,8 @@
 //! frontier's ends. Operations that share a layer have different bits, so what is placed beyond the frontier
 //! is a mask as wide as the greatest concurrency. Operations of unknown outcome wait in a pool of groups.
 
-use crate::intervals::{Intervals, Tokens, ANYTHING, NOTHING};
-use crate::search::Quick;
+use crate::intervals::{Intervals, Tokens, ANYTHING};
+use crate::configuration::Quick;
 
 #[derive(Clone, Copy)]
 pub struct Reductions {
@@ -15,11 +15,17 @@ pub struct Reductions {
     pub pool: bool,
     pub tighten: bool,
     pub tokens: bool,
+    /// With more configurations than this remembered, those before a cut are finished and forgotten.
+    pub cut_after: Option<usize>,
+    /// Before an unknown operation is used, other ways are tried that begin so much before the furthest frontier.
+    pub window: usize,
 }
 
-impl From<(bool, bool, bool, bool, bool)> for Reductions {
-    fn from((no_effect, interchangeable, pool, tighten, tokens): (bool, bool, bool, bool, bool)) -> Self {
-        Reductions { no_effect, interchangeable, pool, tighten, tokens }
+pub type Switches = (bool, bool, bool, bool, bool, Option<usize>, usize);
+
+impl From<Switches> for Reductions {
+    fn from((no_effect, interchangeable, pool, tighten, tokens, cut_after, window): Switches) -> Self {
+        Reductions { no_effect, interchangeable, pool, tighten, tokens, cut_after, window: window.max(1) }
     }
 }
 
@@ -41,8 +47,8 @@ pub struct Group {
     pub calls: Vec<i64>,
     /// The lowest bit of the group in the pool's mask.
     pub shift: usize,
-    /// Accepted in every state, whatever was there before.
-    pub blind: bool,
+    /// The token that it reads: NOTHING where it is accepted in every state, ANYTHING where no token decides.
+    pub needs: u32,
 }
 
 pub struct Layout {
@@ -66,6 +72,10 @@ pub struct Layout {
     pub pool_bits: usize,
     pub always: Vec<u32>,
     pub needing: Quick<u32, Vec<u32>>,
+    /// The groups that write a token; and what each required operation reads, empty where tokens do not tell
+    /// what waits for what.
+    pub writing: Quick<u32, Vec<u32>>,
+    pub waits: Vec<u32>,
     /// By position, where the rules of `tokens` are asked for.
     pub tokens: Option<Tokens>,
 }
@@ -99,6 +109,8 @@ impl Layout {
             pool_bits: 0,
             always: Vec::new(),
             needing: Quick::default(),
+            writing: Quick::default(),
+            waits: Vec::new(),
             tokens: None,
             position,
             low: starts,
@@ -186,14 +198,17 @@ impl Layout {
             let known = by_kind.get(&kind).copied().filter(|_| reductions.pool);
             let number = known.unwrap_or_else(|| {
                 let number = self.groups.len();
-                let needs = facts.tokens.as_ref().map(|tokens| tokens.reads[position as usize]);
-                match needs.filter(|&token| token < ANYTHING) {
-                    Some(token) => self.needing.entry(token).or_default().push(number as u32),
-                    None => self.always.push(number as u32),
+                let needs = facts.tokens.as_ref().map_or(ANYTHING, |tokens| tokens.reads[position as usize]);
+                if needs < ANYTHING {
+                    self.needing.entry(needs).or_default().push(number as u32);
+                } else {
+                    self.always.push(number as u32);
+                }
+                if let Some(tokens) = &facts.tokens {
+                    self.writing.entry(tokens.writes[position as usize]).or_default().push(number as u32);
                 }
                 by_kind.insert(kind, number);
-                let blind = needs == Some(NOTHING);
-                self.groups.push(Group { kind, members: Vec::new(), calls: Vec::new(), shift: 0, blind });
+                self.groups.push(Group { kind, members: Vec::new(), calls: Vec::new(), shift: 0, needs });
                 number
             });
             self.groups[number].members.push(position);
@@ -202,6 +217,11 @@ impl Layout {
         for group in &mut self.groups {
             group.shift = self.pool_bits;
             self.pool_bits += group.members.len();
+        }
+        if let (Some(tokens), true) = (&facts.tokens, reductions.pool) {
+            if self.groups.iter().all(|group| group.needs != ANYTHING) {
+                self.waits = self.position.iter().map(|&position| tokens.reads[position as usize]).collect();
+            }
         }
     }
 }

@@ -1,19 +1,26 @@
 //! The native kernel of `porcupine`: the same search as its Python one, with the GIL released.
 //!
 //! - `Columns` reads a history once; `check` judges it with a built-in model, its partitions in threads.
-//! - `EtcdColumns` reads a history of plain etcd operations, and proves the order that its revisions suggest.
+//! - `EtcdColumns` is a history of plain etcd operations, made of Python's operations or, by `EtcdLines`, of a
+//!   file's lines; it proves the order that its revisions suggest.
 //! - `search` takes a problem that Python laid out, and asks Python's model once per state and kind.
 
 mod budget;
 mod check;
 mod columns;
+mod configuration;
 mod contradiction;
 mod etcd;
+mod etcd_lines;
+mod etcd_objects;
 mod foreign;
 mod intervals;
+mod json;
 mod layout;
 mod machines;
 mod models;
+mod numbers;
+mod quick;
 mod search;
 mod seen;
 mod step;
@@ -28,6 +35,7 @@ fn porcupine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<columns::Columns>()?;
     module.add_class::<check::Judged>()?;
     module.add_class::<etcd::EtcdColumns>()?;
+    module.add_class::<etcd_lines::EtcdLines>()?;
     module.add_function(wrap_pyfunction!(check::check, module)?)?;
     module.add_function(wrap_pyfunction!(check::certify, module)?)?;
     module.add_function(wrap_pyfunction!(foreign::search, module)?)?;

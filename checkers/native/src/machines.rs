@@ -6,7 +6,7 @@
 use std::hash::Hash;
 
 use crate::columns::{Columns, Kind, Name, Outcome, Value, NIL};
-use crate::search::Quick;
+use crate::configuration::Quick;
 use crate::step::{Move, State, Stepper, REJECTED};
 
 /// A model over states of its own; None is a rejection.

@@ -1,5 +1,7 @@
 //! From a model's name to a search of one partition, and back to what Python understands.
 
+mod answer;
+
 use std::collections::HashMap;
 
 use crate::budget::Meter;
@@ -7,10 +9,10 @@ use crate::columns::{Columns, Kind, Name, Outcome, NIL};
 use crate::intervals::{Intervals, Tokens, ANYTHING, NOTHING};
 use crate::layout::{Facts, Layout, Reductions};
 use crate::machines::{Counter, Elements, Fifo, Interned, Key, Machine, Map, Mutex, Whole};
-use crate::search::{search, Found, Verdict};
+use crate::search::Verdict;
 use crate::seen;
 use crate::step::{LastWriter, Move, Stepper};
-use crate::verify::verify;
+pub use answer::Answer;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ModelName {
@@ -57,25 +59,6 @@ pub enum View {
     Fenced(Option<u32>, i64, i64),
 }
 
-/// What the search found about one partition; operations are positions in the columns.
-pub struct Answer {
-    pub key: Option<u32>,
-    pub operations: Vec<u32>,
-    pub verdict: Verdict,
-    pub order: Vec<u32>,
-    pub dead_ends: Vec<(View, Vec<u32>)>,
-    pub frontier: Option<u32>,
-    pub contradiction: Vec<u32>,
-    pub reason: String,
-    pub crowded: Vec<u32>,
-    pub configurations: u64,
-    pub steps: u64,
-    pub peak: usize,
-    pub width: usize,
-    pub searched: usize,
-    pub bytes: usize,
-}
-
 /// Why a history is left to Python.
 pub enum Refusal {
     /// Calls that are none of the model's, numbers that are floats, or more concurrency than masks hold.
@@ -91,8 +74,12 @@ pub struct Task<'a> {
     pub learn: bool,
     pub reductions: Reductions,
     pub meter: &'a Meter,
+    /// A partition that fails ends all others.
+    pub first_failure: bool,
     /// Only the verdict counts: what is known before a search is not searched for how far an order gets.
     pub hasty: bool,
+    /// A short history may be tried as it was recorded; then no contradiction is looked for.
+    pub quick: bool,
 }
 
 /// Kinds of operations, numbered for one partition at a time.
@@ -124,6 +111,11 @@ impl Local {
 }
 
 impl Task<'_> {
+    /// Is this answer the last one that anybody asks for?
+    pub fn ends(&self, answer: &Answer) -> bool {
+        (self.hasty || self.first_failure) && answer.verdict == Verdict::Invalid
+    }
+
     /// The partitions: the operations of each key for `kv`, everything otherwise.
     pub fn partitions(&self) -> Result<Vec<(Option<u32>, Vec<u32>)>, Refusal> {
         let columns = self.columns;
@@ -272,6 +264,9 @@ impl Part<'_> {
         mut stepper: LastWriter,
         view: impl Fn(u32) -> View,
     ) -> Result<Answer, Refusal> {
+        if let Some(tried) = self.quick(&kind, &tokens, &mut stepper) {
+            return self.answer(&[], tried, view);
+        }
         let mut intervals = self.intervals();
         if self.task.reductions.tighten {
             intervals.tighten(Some(&tokens), None, self.task.hasty);
@@ -283,7 +278,7 @@ impl Part<'_> {
         let facts = Facts { kind, kinds, quiet, place: None, hint: None, tokens: Some(tokens) };
         let layout = Layout::new(&intervals, facts, self.task.reductions);
         let found = self.search(&layout, &mut stepper)?;
-        self.answer(&intervals, &layout, found, view)
+        self.answer(&intervals.contradiction, found.located(&layout), view)
     }
 
     fn map(self, kind: Vec<u32>, kinds: &[Kind], whole: bool) -> Result<Answer, Refusal> {
@@ -357,7 +352,7 @@ impl Part<'_> {
         let layout = Layout::new(&intervals, facts, self.task.reductions);
         let mut stepper = Interned::new(machine);
         let found = self.search(&layout, &mut stepper)?;
-        self.answer(&intervals, &layout, found, |state| {
+        self.answer(&intervals.contradiction, found.located(&layout), |state| {
             let filled = stepper.machine.keys.iter().zip(&stepper.states[state as usize]).filter(|each| *each.1 != 0);
             let text = |key: &Key, number: u32| match key {
                 Key::Learned { nodes, .. } => seen::value(columns, nodes, number).map(str::to_string),
@@ -410,71 +405,6 @@ impl Part<'_> {
         let layout = Layout::new(&intervals, facts, self.task.reductions);
         let mut stepper = Interned::new(machine);
         let found = self.search(&layout, &mut stepper as &mut dyn Stepper)?;
-        self.answer(&intervals, &layout, found, |state| view(&stepper.machine, &stepper.states[state as usize]))
-    }
-
-    /// Invalid, without a search.
-    fn contradicted(self, core: Vec<u32>) -> Answer {
-        Answer {
-            key: self.key,
-            verdict: Verdict::Invalid,
-            order: Vec::new(),
-            dead_ends: Vec::new(),
-            frontier: None,
-            contradiction: core.into_iter().map(|position| self.candidates[position as usize]).collect(),
-            reason: String::new(),
-            crowded: Vec::new(),
-            configurations: 0,
-            steps: 0,
-            peak: 0,
-            width: 0,
-            searched: self.candidates.len(),
-            bytes: 0,
-            operations: self.all,
-        }
-    }
-
-    fn search<S: Stepper + ?Sized>(&self, layout: &Layout, stepper: &mut S) -> Result<Found, Refusal> {
-        search(layout, stepper, self.task.reductions, self.task.meter).ok_or(Refusal::Unsupported)
-    }
-
-    fn answer(
-        self,
-        intervals: &Intervals,
-        layout: &Layout,
-        found: Found,
-        view: impl Fn(u32) -> View,
-    ) -> Result<Answer, Refusal> {
-        let at = |position: u32| self.candidates[position as usize];
-        let placed = |number: u32| at(layout.position[number as usize]);
-        let order: Vec<u32> = found
-            .order
-            .iter()
-            .map(|&number| if number >= 0 { placed(number as u32) } else { at((-1 - number) as u32) })
-            .collect();
-        let Task { columns, model, initial, .. } = *self.task;
-        if found.verdict == Verdict::Valid {
-            verify(columns, model, initial, &self.all, &order).map_err(Refusal::Certificate)?;
-        }
-        let dead_ends = found.dead_ends.iter();
-        Ok(Answer {
-            key: self.key,
-            verdict: found.verdict,
-            dead_ends: dead_ends
-                .map(|(state, pending)| (view(*state), pending.iter().map(|&number| placed(number)).collect()))
-                .collect(),
-            frontier: found.frontier.filter(|&number| number < layout.count()).map(|number| placed(number as u32)),
-            contradiction: intervals.contradiction.iter().map(|&position| at(position)).collect(),
-            reason: found.reason,
-            crowded: found.crowded.into_iter().map(placed).collect(),
-            configurations: found.configurations,
-            steps: found.steps,
-            peak: found.peak,
-            width: layout.width,
-            searched: layout.count() + layout.groups.iter().map(|group| group.members.len()).sum::<usize>(),
-            bytes: found.bytes,
-            order,
-            operations: self.all,
-        })
+        self.answer(&intervals.contradiction, found.located(&layout), |state| view(&stepper.machine, &stepper.states[state as usize]))
     }
 }

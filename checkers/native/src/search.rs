@@ -5,116 +5,34 @@
 //! 2. Past the last operation the order is found.
 //! 3. A closed configuration that was met before, with no more unknown operations used, is given up.
 //! 4. Branch on the enabled operations, first end first; of interchangeable ones only that.
-//! 5. Then on unknown operations, only where using one makes a difference now.
+//! 5. Then on unknown operations, only where using one makes a difference now, and not before every other way was
+//!    tried that begins at most a window in front of the furthest frontier.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+mod cuts;
+mod found;
+mod pooled;
 
-use crate::budget::{Meter, Watch};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use crate::budget::Meter;
+use crate::configuration::{Mask, Quick, Used};
 use crate::layout::{Layout, Reductions, NO_BEFORE};
 use crate::step::{State, Stepper, REJECTED, SEVERAL};
 use crate::tokens::Rules;
+use cuts::Cuts;
+pub use found::{Found, Located, Verdict};
 
-const STUCK_KEPT: usize = 8;
+pub const STUCK_KEPT: usize = 8;
 const CHECK_EVERY: u64 = 512;
 /// The rules about tokens need some preparation: only searches longer than this are worth it.
 const TOKENS_AFTER: u64 = 100;
-
-/// Multiplies and rotates: keys are a few small integers, and nobody chooses them to collide.
-#[derive(Default, Clone, Copy)]
-pub struct Mix(u64);
-
-impl Hasher for Mix {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-}
-
-pub type Quick<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Mask<const W: usize>([u64; W]);
-
-impl<const W: usize> Hash for Mask<W> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for word in self.0 {
-            state.write_u64(word);
-        }
-    }
-}
-
-impl<const W: usize> Mask<W> {
-    const EMPTY: Self = Mask([0; W]);
-
-    #[inline(always)]
-    fn has(&self, bit: u32) -> bool {
-        if W == 1 {
-            return self.0[0] >> bit & 1 != 0;
-        }
-        self.0[bit as usize / 64] >> (bit % 64) & 1 != 0
-    }
-    #[inline(always)]
-    fn flip(&mut self, bit: u32) {
-        if W == 1 {
-            self.0[0] ^= 1 << bit;
-        } else {
-            self.0[bit as usize / 64] ^= 1 << (bit % 64);
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    Valid,
-    Invalid,
-    Unknown,
-}
-
-/// Where the search ended. Numbers of required operations are as in the layout; `-1 - p` is the candidate at
-/// position p, taken from the pool.
-pub struct Found {
-    pub verdict: Verdict,
-    pub order: Vec<i32>,
-    pub frontier: Option<usize>,
-    /// States at the furthest frontier, with the operations that could have come next.
-    pub dead_ends: Vec<(State, Vec<u32>)>,
-    pub reason: String,
-    /// Of a search that gave up: the layer where most of what it remembers lies.
-    pub crowded: Vec<u32>,
-    pub configurations: u64,
-    pub steps: u64,
-    pub peak: usize,
-    pub bytes: usize,
-}
-
-/// Why an unknown operation is worth using.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    ForRequired,
-    ForUnknown,
-}
 
 struct Frame<const W: usize> {
     mask: Mask<W>,
     frontier: u32,
     used: u32,
-    length: u32,
+    order: u32,
     state: State,
     start: u32,
     next: u32,
@@ -123,57 +41,26 @@ struct Frame<const W: usize> {
     pool_pending: bool,
 }
 
-/// Sets of unknown operations that were used, each stored once.
-struct Used {
-    words: usize,
-    table: Vec<u64>,
-    ids: Quick<Vec<u64>, u32>,
+/// A configuration that has only unknown operations left to try: the furthest first, the latest first.
+struct Deferred<const W: usize>((u32, u64), Frame<W>);
+
+impl<const W: usize> PartialEq for Deferred<W> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
 }
 
-impl Used {
-    fn new(bits: usize) -> Self {
-        let words = bits.div_ceil(64);
-        let mut ids = Quick::default();
-        ids.insert(vec![0; words], 0);
-        Used { words, table: vec![0; words], ids }
+impl<const W: usize> Eq for Deferred<W> {}
+
+impl<const W: usize> PartialOrd for Deferred<W> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
-    fn get(&self, id: u32) -> &[u64] {
-        &self.table[id as usize * self.words..(id as usize + 1) * self.words]
-    }
-    fn with(&mut self, id: u32, bit: usize) -> u32 {
-        let mut set = self.get(id).to_vec();
-        set[bit / 64] |= 1 << (bit % 64);
-        if let Some(&known) = self.ids.get(&set) {
-            return known;
-        }
-        let new = self.ids.len() as u32;
-        self.table.extend_from_slice(&set);
-        self.ids.insert(set, new);
-        new
-    }
-    fn within(&self, small: u32, large: u32) -> bool {
-        small == large || self.get(small).iter().zip(self.get(large)).all(|(small, large)| small & !large == 0)
-    }
-    /// How many members of a group are used: its bits are set from the lowest on.
-    fn count(&self, id: u32, shift: usize, size: usize) -> usize {
-        let set = self.get(id);
-        let bit = |at: usize| set[at / 64] >> (at % 64) & 1 != 0;
-        if size < 8 {
-            return (0..size).take_while(|&member| bit(shift + member)).count();
-        }
-        let (mut low, mut high) = (0, size);
-        while low < high {
-            let middle = (low + high) / 2;
-            if bit(shift + middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-    fn bytes(&self) -> usize {
-        self.table.len() * 16 + self.ids.len() * 40
+}
+
+impl<const W: usize> Ord for Deferred<W> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
     }
 }
 
@@ -187,7 +74,12 @@ pub struct Search<'a, S: Stepper + ?Sized, const W: usize> {
     limit: Option<u64>,
     stack: Vec<Frame<W>>,
     branches: Vec<(i32, State)>,
-    order: Vec<i32>,
+    deferred: BinaryHeap<Deferred<W>>,
+    times_deferred: u64,
+    window: usize,
+    /// What was placed last, a node of `placed`: (operation, the node before).
+    order: u32,
+    placed: Vec<(i32, u32)>,
     seen: Quick<Key<W>, u32>,
     /// Where there is a pool: (used, next entry) of each remembered configuration.
     entries: Vec<(u32, u32)>,
@@ -197,8 +89,7 @@ pub struct Search<'a, S: Stepper + ?Sized, const W: usize> {
     peak: usize,
     bytes: usize,
     best: Option<usize>,
-    best_length: usize,
-    best_tail: Vec<i32>, // backwards
+    best_order: u32,
     best_ends: Vec<(Mask<W>, State)>,
     waiting: Option<i64>,
     tried: Vec<u32>,
@@ -207,6 +98,7 @@ pub struct Search<'a, S: Stepper + ?Sized, const W: usize> {
     scratch: Vec<u32>,
     rules: Option<Rules>,
     along: Vec<u32>,
+    cuts: Cuts,
 }
 
 const END: u32 = u32::MAX;
@@ -225,7 +117,11 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
         Search {
             used: Used::new(layout.pool_bits),
             tried: vec![0; layout.kinds],
-            order: Vec::with_capacity(layout.count()),
+            deferred: BinaryHeap::new(),
+            times_deferred: 0,
+            window: reductions.window,
+            order: END,
+            placed: Vec::with_capacity(layout.count()),
             layout,
             stepper,
             reductions,
@@ -240,8 +136,7 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
             peak: 0,
             bytes: 0,
             best: None,
-            best_length: 0,
-            best_tail: Vec::new(),
+            best_order: END,
             best_ends: Vec::new(),
             waiting: None,
             round: 0,
@@ -249,6 +144,7 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
             scratch: Vec::new(),
             rules: None,
             along: Vec::new(),
+            cuts: Cuts::new(reductions.cut_after),
         }
     }
 
@@ -273,7 +169,8 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
             }
             let start = self.branches.len();
             let along = self.along.len();
-            frontier = self.close(frontier, &mut mask, state, start);
+            let collected;
+            (frontier, collected) = self.close(frontier, &mut mask, state, start);
             if frontier == count {
                 return self.finish(Verdict::Valid, visited, String::new());
             }
@@ -285,13 +182,16 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
                 return self.finish(Verdict::Unknown, visited, "the model raised an error".into());
             }
             let pool = !self.layout.groups.is_empty();
-            let forced = self.stack.is_empty() && !pool && self.branches.len() == start + 1;
-            if forced || self.is_new(frontier, mask, state, used) {
+            let forced = self.stack.is_empty() && !pool && self.branches.len() == start + 1 && !collected;
+            if forced || self.is_new(frontier, mask, state, used, collected) {
                 if self.best.is_none_or(|best| frontier >= best) {
                     self.dead_end(frontier, mask, state);
                 }
-                let mut pool_pending = pool;
-                if pool && self.waits_for_unknown(start) {
+                if collected {
+                    self.collect(frontier, state, used, visited);
+                }
+                let mut pool_pending = pool && !collected;
+                if pool_pending && self.waits_for_unknown(start) {
                     let enabled = self.branches.split_off(start);
                     self.pool_branches(frontier, mask, state, used);
                     self.branches.extend(enabled);
@@ -302,7 +202,7 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
                         mask,
                         frontier: frontier as u32,
                         used,
-                        length: self.order.len() as u32,
+                        order: self.order,
                         state,
                         start: start as u32,
                         next: start as u32,
@@ -314,6 +214,7 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
                 self.branches.truncate(start);
                 self.along.truncate(along);
             }
+            self.look_for_a_cut(visited);
             match self.next() {
                 None if self.stepper.broken() => {
                     return self.finish(Verdict::Unknown, visited, "the model raised an error".into())
@@ -324,8 +225,9 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
         }
     }
 
-    /// Rule 1: the frontier afterwards; the branches that remain are pushed behind `start`.
-    fn close(&mut self, mut frontier: usize, mask: &mut Mask<W>, state: State, start: usize) -> usize {
+    /// Rule 1: the frontier afterwards, and whether it is the cut where states are collected; otherwise the
+    /// branches that remain are pushed behind `start`.
+    fn close(&mut self, mut frontier: usize, mask: &mut Mask<W>, state: State, start: usize) -> (usize, bool) {
         let layout = self.layout;
         let count = layout.count();
         while frontier < count {
@@ -356,7 +258,7 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
                     }
                 } else if layout.quiet[number] {
                     mask.flip(bit);
-                    self.order.push(index as i32);
+                    self.put(index as i32);
                     again |= self.follows.get(number).copied().unwrap_or(false);
                 } else {
                     self.tried[kind as usize] = self.round;
@@ -367,6 +269,10 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
             while frontier < count && mask.has(layout.bit[frontier]) {
                 mask.flip(layout.bit[frontier]);
                 frontier += 1;
+                if self.cuts.is_at(layout, frontier) && frontier < count {
+                    self.branches.truncate(start);
+                    return (frontier, true);
+                }
             }
             if frontier == before && !again {
                 if let (Some(hint), true) = (&layout.hint, self.branches.len() > start + 1) {
@@ -379,11 +285,11 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
                     let (branches, along) = (&mut self.branches, &mut self.along);
                     rules.prune(layout, token, frontier, placed, branches, start, along);
                 }
-                return frontier;
+                return (frontier, false);
             }
         }
         self.branches.truncate(start);
-        frontier
+        (frontier, false)
     }
 
     #[inline]
@@ -396,16 +302,9 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
         }
     }
 
-    /// By the hints, a rejected operation comes before all that could come now: something unknown did.
-    fn waits_for_unknown(&self, start: usize) -> bool {
-        let (Some(waiting), Some(hint)) = (self.waiting, &self.layout.hint) else { return false };
-        let first = self.branches.get(start).and_then(|branch| hint[branch.0 as usize]);
-        first.is_some_and(|first| waiting < first)
-    }
-
     /// Rule 3.
-    fn is_new(&mut self, frontier: usize, mask: Mask<W>, state: State, used: u32) -> bool {
-        let key = (frontier as u32, state, mask);
+    fn is_new(&mut self, frontier: usize, mask: Mask<W>, state: State, used: u32, collected: bool) -> bool {
+        let key = (frontier as u32 | u32::from(collected) << 31, state, mask);
         if self.layout.groups.is_empty() {
             let new = self.seen.insert(key, END).is_none();
             self.remembered += usize::from(new);
@@ -450,276 +349,124 @@ impl<'a, S: Stepper + ?Sized, const W: usize> Search<'a, S, W> {
         true
     }
 
-    /// The groups that may be accepted in a state and were called by then, earliest first call first.
-    fn groups_at(&mut self, state: State, end: i64) -> Vec<u32> {
-        let layout = self.layout;
-        let called = |&&number: &&u32| layout.groups[number as usize].calls[0] <= end;
-        let mut groups = std::mem::take(&mut self.scratch);
-        groups.clear();
-        groups.extend(layout.always.iter().take_while(called));
-        if !layout.needing.is_empty() {
-            let token = self.stepper.token(state);
-            if let Some(needing) = layout.needing.get(&token) {
-                groups.extend(needing.iter().take_while(called));
-                groups.sort_unstable();
-            }
-        }
-        groups
-    }
-
-    fn pool_branches(&mut self, frontier: usize, mask: Mask<W>, state: State, used: u32) {
-        let layout = self.layout;
-        if let Some(rules) = &self.rules {
-            let token = self.stepper.token(state);
-            if rules.still_needed(layout, token, frontier, |bit| mask.has(bit)).is_some() {
-                return;
-            }
-        }
-        let end = layout.high[frontier];
-        let numbers = self.groups_at(state, end);
-        let start = self.branches.len();
-        let mut ranks: Vec<(Rank, bool, (i32, State))> = Vec::new();
-        for &number in &numbers {
-            let group = &layout.groups[number as usize];
-            let member = self.used.count(used, group.shift, group.members.len());
-            if member == group.members.len() || group.calls[member] > end {
-                continue;
-            }
-            let step = self.stepper.step(state, group.kind);
-            if step == REJECTED || step == state {
-                continue;
-            }
-            let branch = -1 - number as i32;
-            self.push(branch, step);
-            if self.reductions.pool {
-                for (_, following) in self.branches.split_off(start) {
-                    if let Some(rank) = self.matters(frontier, mask, state, group.kind, following) {
-                        ranks.push((rank, group.blind, (branch, following)));
-                    }
-                }
-            }
-        }
-        self.scratch = numbers;
-        ranks.sort_by_key(|&(rank, blind, _)| (rank, blind));
-        self.branches.extend(ranks.into_iter().map(|ranked| ranked.2));
-    }
-
-    /// Rule 5: is there an operation that may come next and that tells `state` from `after`?
-    /// The better reasons are tried first, and of those the operations that can be used in fewer places.
-    fn matters(
-        &mut self,
-        frontier: usize,
-        mask: Mask<W>,
-        state: State,
-        kind: u32,
-        after: State,
-    ) -> Option<Rank> {
-        let layout = self.layout;
-        for &index in layout.layer(frontier) {
-            let number = index as usize;
-            if mask.has(layout.bit[number]) {
-                continue;
-            }
-            let with_it = self.stepper.step(after, layout.kind[number]);
-            if with_it == REJECTED {
-                continue;
-            }
-            let without = self.stepper.step(state, layout.kind[number]);
-            if with_it == without {
-                continue;
-            }
-            if without >= SEVERAL || self.stepper.step(without, kind) != with_it {
-                return Some(Rank::ForRequired);
-            }
-        }
-        let end = layout.high[frontier];
-        let needing = match layout.needing.is_empty() {
-            true => None,
-            false => layout.needing.get(&self.stepper.token(after)),
-        };
-        for numbers in [Some(&layout.always), needing].into_iter().flatten() {
-            for &number in numbers {
-                let other = &layout.groups[number as usize];
-                if other.calls[0] > end {
-                    break;
-                }
-                if other.blind {
-                    continue;
-                }
-                let with_it = self.stepper.step(after, other.kind);
-                if with_it != REJECTED && with_it != self.stepper.step(state, other.kind) {
-                    return Some(Rank::ForUnknown);
-                }
-            }
-        }
-        None
+    fn put(&mut self, number: i32) {
+        self.placed.push((number, self.order));
+        self.order = self.placed.len() as u32 - 1;
     }
 
     /// The next untried branch, deepest first.
     fn next(&mut self) -> Option<(usize, Mask<W>, State, u32)> {
         let layout = self.layout;
+        let best = self.best.unwrap_or(0);
         loop {
-            let top = self.stack.last_mut()?;
-            if top.next as usize == self.branches.len() {
-                if top.pool_pending {
-                    top.pool_pending = false;
-                    top.next = top.start;
-                    let (frontier, mask, state, used) = (top.frontier as usize, top.mask, top.state, top.used);
-                    self.branches.truncate(top.start as usize);
-                    self.pool_branches(frontier, mask, state, used);
-                    if self.branches.len() > self.stack.last()?.start as usize {
-                        continue;
-                    }
+            let window = self.window;
+            let far = |frame: &Frame<W>| frame.frontier as usize + window < best;
+            if self.stack.last().is_none_or(far) {
+                if let Some(Deferred(_, frame)) = self.deferred.pop() {
+                    self.try_unknown(frame);
+                    continue;
                 }
-                self.pop();
+            }
+            let Some(top) = self.stack.last_mut() else {
+                return self.resume();
+            };
+            if top.pool_pending && far(top) {
+                self.window *= 2;
+            }
+            if top.next as usize == self.branches.len() {
+                if let Some(frame) = self.pop().filter(|frame| frame.pool_pending) {
+                    self.times_deferred += 1;
+                    self.deferred.push(Deferred((frame.frontier, self.times_deferred), frame));
+                }
                 continue;
             }
             let (number, state) = self.branches[top.next as usize];
             top.next += 1;
-            let (frontier, mut mask, mut used, length) = (top.frontier, top.mask, top.used, top.length);
+            let (frontier, mut mask, mut used) = (top.frontier as usize, top.mask, top.used);
             let along = top.along as usize;
             let done = top.next as usize == self.branches.len() && !top.pool_pending;
-            self.cut(length as usize);
+            self.order = top.order;
             if number >= 0 {
                 if self.rules.as_ref().is_some_and(|rules| rules.is_plain(number as u32)) {
-                    for &other in self.along[along..].iter().filter(|&&other| other != number as u32) {
-                        mask.flip(layout.bit[other as usize]);
-                        self.order.push(other as i32);
+                    for at in along..self.along.len() {
+                        let other = self.along[at];
+                        if other != number as u32 {
+                            mask.flip(layout.bit[other as usize]);
+                            self.put(other as i32);
+                        }
                     }
                 }
                 mask.flip(layout.bit[number as usize]);
-                self.order.push(number);
+                self.put(number);
             } else {
                 let group = &layout.groups[(-1 - number) as usize];
                 let member = self.used.count(used, group.shift, group.members.len());
                 used = self.used.with(used, group.shift + member);
-                self.order.push(-1 - group.members[member] as i32);
+                self.put(-1 - group.members[member] as i32);
             }
             if done {
                 self.pop();
+                let alone = self.stack.is_empty() && self.deferred.is_empty() && self.cuts.nothing_is_left();
+                if alone && best <= frontier && self.remembered > 0 {
+                    // Nothing earlier is left to try, so nothing remembered can be met again.
+                    self.clear_seen();
+                }
             }
-            return Some((frontier as usize, mask, state, used));
+            return Some((frontier, mask, state, used));
         }
     }
 
-    fn pop(&mut self) {
-        if let Some(top) = self.stack.pop() {
-            self.branches.truncate(top.start as usize);
-            self.along.truncate(top.along as usize);
+    /// What was left for last.
+    fn try_unknown(&mut self, mut frame: Frame<W>) {
+        let start = self.branches.len();
+        self.pool_branches(frame.frontier as usize, frame.mask, frame.state, frame.used);
+        if self.branches.len() > start {
+            (frame.start, frame.next, frame.along) = (start as u32, start as u32, self.along.len() as u32);
+            frame.pool_pending = false;
+            self.stack.push(frame);
         }
-        if self.stack.is_empty() && self.remembered > 0 {
-            // Nothing earlier is left to try, so no earlier configuration can be met again.
-            self.note_memory();
-            self.remembered = 0;
-            self.seen.clear();
-            self.entries.clear();
-            self.free.clear();
-        }
+    }
+
+    fn pop(&mut self) -> Option<Frame<W>> {
+        let top = self.stack.pop()?;
+        self.branches.truncate(top.start as usize);
+        self.along.truncate(top.along as usize);
+        Some(top)
+    }
+
+    fn clear_seen(&mut self) {
+        self.note_memory();
+        self.remembered = 0;
+        self.seen.clear();
+        self.entries.clear();
+        self.free.clear();
     }
 
     fn forget(&mut self) {
         self.stack.clear();
+        self.deferred.clear();
         self.branches.clear();
-        self.order.clear();
+        self.placed.clear();
+        self.order = END;
         self.seen.clear();
         self.entries.clear();
         self.free.clear();
         self.remembered = 0;
         self.best = None;
-        self.best_length = 0;
-        self.best_tail.clear();
         self.best_ends.clear();
-    }
-
-    fn note_memory(&mut self) {
-        self.peak = self.peak.max(self.remembered);
-        let entry = std::mem::size_of::<Key<W>>() + 5;
-        let now = self.seen.capacity() * entry
-            + self.entries.capacity() * 8
-            + self.stack.capacity() * std::mem::size_of::<Frame<W>>()
-            + self.branches.capacity() * 8
-            + (self.order.capacity() + self.best_tail.capacity()) * 4
-            + self.used.bytes()
-            + self.stepper.bytes()
-            + self.layout.bytes();
-        self.bytes = self.bytes.max(now);
-    }
-
-    /// Shorten the order; keep what the longest prefix would lose.
-    fn cut(&mut self, length: usize) {
-        if length < self.best_length {
-            self.best_tail.extend(self.order[length..self.best_length].iter().rev());
-            self.best_length = length;
-        }
-        self.order.truncate(length);
+        self.cuts = Cuts::new(self.reductions.cut_after);
     }
 
     fn dead_end(&mut self, frontier: usize, mask: Mask<W>, state: State) {
         if self.best.is_none_or(|best| frontier > best) {
             self.best = Some(frontier);
             self.best_ends.clear();
-            self.best_length = self.order.len();
-            self.best_tail.clear();
+            self.best_order = self.order;
+            self.window = self.reductions.window;
         }
         if self.best_ends.len() < STUCK_KEPT {
             self.best_ends.push((mask, state));
         }
-    }
-
-    fn exhausted(&mut self, visited: u64, watch: &mut Watch) -> Option<String> {
-        if self.limit.is_some_and(|limit| visited >= limit) {
-            return Some(format!("gave up after {visited} configurations"));
-        }
-        let before = self.bytes;
-        self.note_memory();
-        self.meter.check(CHECK_EVERY, self.bytes - before, watch)
-    }
-
-    fn finish(mut self, verdict: Verdict, visited: u64, reason: String) -> Found {
-        self.note_memory();
-        let layout = self.layout;
-        let mut found = Found {
-            verdict,
-            order: Vec::new(),
-            frontier: None,
-            dead_ends: Vec::new(),
-            reason,
-            crowded: Vec::new(),
-            configurations: visited,
-            steps: self.stepper.steps(),
-            peak: self.peak,
-            bytes: self.bytes,
-        };
-        if verdict == Verdict::Valid {
-            found.order = self.order;
-            return found;
-        }
-        if layout.blocked.is_some() && !self.stepper.broken() {
-            found.verdict = Verdict::Invalid;
-            found.reason.clear();
-        }
-        if found.verdict == Verdict::Unknown {
-            let mut at: Quick<u32, u32> = Quick::default();
-            self.seen.keys().for_each(|key| *at.entry(key.0).or_default() += 1);
-            // Every order of a crowd ends behind it: a layer of one operation holds them all and explains nothing.
-            let choices = |frontier: u32| layout.layer(frontier as usize).len().saturating_sub(1);
-            let most = at.into_iter().max_by_key(|&(frontier, count)| {
-                (count as usize * choices(frontier), count, frontier)
-            });
-            found.crowded = most.map_or(Vec::new(), |(frontier, _)| layout.layer(frontier as usize).to_vec());
-        }
-        found.order = self.order;
-        found.order.truncate(self.best_length);
-        found.order.extend(self.best_tail.iter().rev());
-        if let Some(best) = self.best {
-            found.frontier = Some(best);
-            for (mask, state) in &self.best_ends {
-                let layer = layout.layer(best).iter().copied();
-                let pending = layer.filter(|&index| !mask.has(layout.bit[index as usize])).collect();
-                found.dead_ends.push((*state, pending));
-            }
-        }
-        found
     }
 }
 

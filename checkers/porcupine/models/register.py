@@ -46,3 +46,6 @@ class Register(LastWriter[Hashable]):
 
     def reads(self, operation: Operation) -> Hashable:
         return operation.response if operation.call == ("read",) and operation.is_ok else NOTHING
+
+    def is_read(self, operation: Operation) -> bool:
+        return operation.call == ("read",)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +16,11 @@ import typer
 from gauntlet.checkers.story import describe, in_words
 from gauntlet.checkers.verdict import EXIT_CODES, first_explanation
 from gauntlet.harness import saved
+from gauntlet.harness.judge import peak_memory
 from gauntlet.harness.report.about import cost
 from gauntlet.harness.report.data import RunFiles, log_of
 from gauntlet.harness.report.write import write_page
-from gauntlet.harness.saved import FORMATS, GIVEN, Judged, Saved, SavedError, known_models
-from porcupine import certificate as certificates
+from gauntlet.harness.saved import FORMATS, GIVEN, Judged, Saved, SavedError, known_models, proof
 from porcupine.formats.detect import decoded
 from porcupine.history import HistoryError
 from porcupine.kernel import VARIABLE, choose
@@ -70,13 +69,13 @@ def check(
     history = saved.read(file, format, model)
     if verify_certificate is not None:
         return _verify(history, verify_certificate)
-    if history.searched is None:
-        _only_for_searches(history, {"--jobs": jobs > 1, "--certificate": certificate is not None})
+    if history.searched is None and jobs > 1:
+        raise SavedError(f"--jobs is for the models of porcupine; {history.model} is none of them")
     with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as pool:
         judged = saved.judge(history, budget, kernel, pool)
     judged.explanation = first_explanation(judged.checks)
     results = _results(history, judged)
-    if certificate is not None and judged.result is not None:
+    if certificate is not None:
         _write_certificate(certificate, history, judged)
     if html is not None:
         _write_html(html, history, results)
@@ -84,12 +83,6 @@ def check(
         json.dumps(results, indent=2, default=str) if as_json else "\n".join(_words(history, judged, results))
     )
     return EXIT_CODES[judged.verdict]
-
-
-def _only_for_searches(history: Saved, asked: dict[str, bool]) -> None:
-    for option, given in asked.items():
-        if given:
-            raise SavedError(f"{option} is for the models of porcupine; {history.model} is none of them")
 
 
 def _verify(history: Saved, path: Path) -> int:
@@ -100,24 +93,19 @@ def _verify(history: Saved, path: Path) -> int:
         raise SavedError(f"cannot read {path}: {error.strerror}") from error
     except (CertificateError, HistoryError) as error:
         raise SavedError(f"{path}: {error}") from error
-    print(f"{verdict.value.upper()}: {how}")
+    print("\n".join([f"{verdict.value.upper()}: the certificate stands", *how]))
     return EXIT_CODES[verdict]
 
 
 def _write_certificate(path: Path, history: Saved, judged: Judged) -> None:
-    assert judged.result is not None
-    assert history.searched is not None
-    if judged.verdict is Verdict.UNKNOWN:
+    lines = (json.dumps(line, separators=(",", ":"), default=repr) + "\n" for line in proof(history, judged))
+    first = next(lines, None)
+    if first is None:
         print("no certificate: nothing is proven", file=sys.stderr)
         return
-    lines = certificates.lines(judged.result, history.searched.name)
-    _write(path, (json.dumps(line, separators=(",", ":"), default=repr) + "\n" for line in lines))
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
     try:
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.writelines(chain((first,), lines))
     except OSError as error:
         raise SavedError(f"cannot write {path}: {error.strerror}") from error
 
@@ -136,14 +124,8 @@ def _results(history: Saved, judged: Judged) -> dict[str, Any]:
         "kernel": choose().name,
         "read_in_seconds": round(history.seconds, 3),
         "judged_in_seconds": round(judged.seconds, 3),
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory(),
     }
-
-
-def _peak_memory() -> int:
-    """Of this process so far. Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _words(history: Saved, judged: Judged, results: dict[str, Any]) -> list[str]:
@@ -158,9 +140,7 @@ def _words(history: Saved, judged: Judged, results: dict[str, Any]) -> list[str]
         said.append(f"{each.name:<12} {each.verdict.value}: {each.summary}")
         if found:
             said.append(f"  evidence   {found['text']}")
-        spent = cost(found, each.details.get("seconds"))
-        if spent:
-            said.append(f"  cost       {spent}")
+        said.append(f"  cost       {cost(each.to_json())}")
     said.append(
         f"in all       read in {history.seconds:.2f} s, judged in {judged.seconds:.2f} s,"
         f" peak memory {results['peak_memory_bytes'] / 1e6:.0f} MB, {results['kernel']} kernel"

@@ -11,11 +11,14 @@ Four kinds of evidence, each a check of its own:
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gauntlet.checkers import certificates
 from gauntlet.checkers.records import Run, load
 from gauntlet.checkers.registry import judge as judge_history
 from gauntlet.checkers.verdict import EXIT_CODES, CheckResult, first_explanation, overall
@@ -51,6 +54,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
     kernel = choose().name
     begin = time.monotonic()
     checks = _check_history(directory, workload.checks)
+    directory.write_certificate(certificates.lines(checks))
     members = directory.read_members()
     interrupted = stored.get("state") == INTERRUPTED
     faults = summarize_faults(directory.faults())
@@ -70,6 +74,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
         "state": stored.get("state"),
         "command": plan.command(),
         "run_dir": str(directory.path),
+        "certificate": directory.certificate_file.name,
         "versions": {**stored.get("versions", {}), "judge": gauntlet_version(), "kernel": kernel},
         "judged_in_seconds": round(time.monotonic() - begin, 3),
     }
@@ -79,7 +84,7 @@ def judge(directory: RunDirectory) -> dict[str, Any]:
 
 def _check_history(directory: RunDirectory, names: tuple[str, ...]) -> list[CheckResult]:
     run = read_run(directory)
-    run.clock, run.seconds = time.monotonic, CHECK_SECONDS
+    run.clock, run.seconds, run.memory = time.monotonic, CHECK_SECONDS, peak_memory
     if run.watches:
         names = (*names, "watch")
     try:
@@ -87,6 +92,12 @@ def _check_history(directory: RunDirectory, names: tuple[str, ...]) -> list[Chec
     except (HistoryError, ValueError) as error:
         raise RunDirectoryError(f"{directory.history_file}: {error}") from error
     return checks
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held so far. Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def read_run(directory: RunDirectory) -> Run:

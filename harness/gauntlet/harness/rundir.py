@@ -7,6 +7,7 @@
     watches.jsonl   what watchers were told, where the workload watches (`gauntlet.checkers.watch.records`)
     members.json    what became of the members: versions, who ended by itself, their hashes at the end
     members/        data directories and logs of the members, where we ran them
+    certificate.jsonl   what stands behind the verdict on the history (`gauntlet.checkers.certificates`)
     results.json    the verdict; report.html shows it
 
 `state` goes from running to one of
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -59,6 +60,10 @@ class RunDirectory:
     @property
     def members_file(self) -> Path:
         return self.path / "members.json"
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.path / "certificate.jsonl"
 
     @property
     def results_file(self) -> Path:
@@ -137,6 +142,11 @@ class RunDirectory:
     def write_results(self, results: Mapping[str, Any]) -> None:
         _replace(self.results_file, results)
 
+    def write_certificate(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replaces the file. RunDirectoryError where it cannot be written."""
+        text = (json.dumps(line, separators=(",", ":"), default=repr) + "\n" for line in lines)
+        write_lines(self.certificate_file, text)
+
     def faults(self) -> list[dict[str, Any]]:
         return list(read_lines(self.faults_file)) if self.faults_file.exists() else []
 
@@ -203,11 +213,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _replace(path: Path, value: Mapping[str, Any]) -> None:
+    write_lines(path, (json.dumps(value, indent=2), "\n"))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """In one step: the file is never half there."""
     partial = path.with_name(path.name + ".partial")
-    text = json.dumps(value, indent=2)
     try:
         with partial.open("w", encoding="utf-8") as file:
-            file.write(f"{text}\n")
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -11,35 +11,39 @@ A *model* here is one of three things:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from gauntlet.checkers import txn
+from gauntlet.checkers import certificates, txn
 from gauntlet.checkers.etcd import robustness
+from gauntlet.checkers.etcd.native import Columnar, columns_of
+from gauntlet.checkers.etcd.register import decode as decode_whole
 from gauntlet.checkers.linearizable import explained
 from gauntlet.checkers.records import Run, decode
-from gauntlet.checkers.registry import CHECKERS
+from gauntlet.checkers.registry import CHECKERS, cost, judge_one
 from gauntlet.checkers.registry import judge as judge_run
 from gauntlet.checkers.story import tell
 from gauntlet.checkers.verdict import CheckResult
 from gauntlet.checkers.watch import read_robustness_watches, read_watches
-from gauntlet.harness.judge import planned, read_run
+from gauntlet.harness.judge import peak_memory, planned, read_run
 from gauntlet.harness.rundir import RunDirectory, read_lines
 from porcupine import certificate
-from porcupine.checking import Result
+from porcupine.checking import Result, worst
 from porcupine.checking import check as check_model
 from porcupine.formats import detect
 from porcupine.formats.events import TIMES
-from porcupine.history import History, HistoryError
-from porcupine.jsonl import read_operations
+from porcupine.history import History, HistoryError, Operation
+from porcupine.jsonl import Decode, Record, read_operations, read_records
 from porcupine.model import Model
 from porcupine.models import MODELS, by_name
 from porcupine.models.keyed import Keyed, On
 from porcupine.parallel import Executor
 from porcupine.search import Budget, Verdict
+from porcupine.uncollected import uncollected
 
 T = TypeVar("T")
 
@@ -57,6 +61,7 @@ CHECKS: Final = {
     **ONE_PASS,
 }
 AS_RUN: Final = "run"
+PIECE: Final = 1 << 20  # bytes of a file at a time
 
 
 class SavedError(ValueError):
@@ -122,7 +127,7 @@ def _recognised(path: Path, model: str) -> str:
     text = "".join(head)
     if '"Request"' in text or ('"Input"' in text and '"Output"' in text):
         return ROBUSTNESS
-    if model == "watch" and '"watcher"' in text:
+    if model == "watch" and ('"watcher"' in text or '"kind"' in text):
         return WATCHES
     found = _lines(path, detect.detect)
     if found is None:
@@ -136,6 +141,11 @@ def _directory(path: Path, model: str | None) -> Saved:
     directory = RunDirectory.open(path)
     if model in MODELS:
         return _file(directory.history_file, detect.JSONL, str(model))
+    if model == "etcd":
+        saved = _file(directory.history_file, detect.JSONL, model)
+        saved.path, saved.format = path, RUN_DIRECTORY
+        saved.run.leader_changes = directory.leader_changes()
+        return saved
     if model is not None:
         return Saved(path, RUN_DIRECTORY, model, read_run(directory), (CHECKS[model],))
     _, workload = planned(directory, directory.read_plan())
@@ -149,33 +159,51 @@ def _file(path: Path, format: str, model: str) -> Saved:
         return _for_search(path, format, model)
     run = Run(())
     if format == ROBUSTNESS and model == "watch":
-        text = _lines(path, lambda lines: "".join(lines))
-        try:
-            run.watches = read_robustness_watches(text, path.parent.name or path.stem)
-        except HistoryError as error:
-            raise SavedError(f"{path}: {error}") from error
+        client = path.parent.name or path.stem
+        run.watches = _lines(path, lambda lines: read_robustness_watches(lines, client))
     elif format == ROBUSTNESS and model == "etcd":
         run.history = History(_lines(path, robustness.read))
     elif format == WATCHES or (format == detect.JSONL and model == "watch"):
         format = WATCHES
         run.watches = _lines(path, read_watches)
     elif format == detect.JSONL:
-        run.history = History(_lines(path, lambda lines: list(read_operations(lines, decode_either))))
+        run.history = _whole_store(path) if model == "etcd" else _operations(path, decode)
         beside = path.parent / "faults.jsonl"
         run.faults = list(read_lines(beside)) if beside.is_file() else []
     elif format in (detect.EDN, detect.LOG) and model in ("txn", *ONE_PASS):
         events = txn.read_jepsen if model == "txn" else txn.read_jepsen_objects
         run.history = _lines(path, lambda lines: events(lines, format == detect.LOG))
     else:
-        raise SavedError(
-            f"{path} is {FORMATS[format]}, which the model {model} cannot judge; try {_try(format)}"
-        )
+        raise _unfit(path, format, model)
     return Saved(path, format, model, run, (CHECKS[model],))
 
 
+def _operations(path: Path, decode: Decode) -> History:
+    def of_a_run(record: Record) -> tuple[Hashable, Hashable]:
+        if "op" in record:
+            return decode(record)
+        raise ValueError("it has no field 'op': a line of a run was expected")
+
+    with uncollected():
+        return _lines(path, lambda lines: History(read_operations(lines, of_a_run)))
+
+
+def _whole_store(path: Path) -> Sequence[Operation]:
+    """In columns where the native kernel can read it: its operations are then made only for who needs
+    them."""
+    read = partial(_operations, path, decode_whole)
+    try:
+        with path.open("rb") as file:
+            columns = columns_of(iter(partial(file.read, PIECE), b""))
+    except OSError as error:
+        raise SavedError(f"cannot read {path}: {error.strerror}") from error
+    return read() if columns is None else Columnar(columns, read)
+
+
 def _unfit(path: Path, format: str, model: str) -> SavedError:
-    what = FORMATS[format]
-    return SavedError(f"{path} is {what}, which the model {model} cannot judge; try {_try(format)}")
+    return SavedError(
+        f"{path} is {FORMATS[format]}, which the model {model} cannot judge; try {_try(format)}"
+    )
 
 
 def _try(format: str) -> str:
@@ -188,18 +216,9 @@ def _try(format: str) -> str:
     return ", ".join(models.get(format, known_models()))
 
 
-def decode_either(record: Any) -> Any:
-    """A line of ours, or one in the envelope of porcupine."""
-    if "op" in record:
-        return decode(record)
-    raise ValueError("it has no field 'op': a line of a run was expected")
-
-
 def _for_search(path: Path, format: str, model: str) -> Saved:
     if format in (ROBUSTNESS, WATCHES):
-        raise SavedError(
-            f"{path} is {FORMATS[format]}, which the model {model} cannot judge; try {_try(format)}"
-        )
+        raise _unfit(path, format, model)
     if format == detect.JSONL and _is_of_a_run(path):
         raise SavedError(
             f"{path} holds operations of a run ('op', 'key', 'args'); the model {model} reads lines with"
@@ -235,15 +254,16 @@ class Judged:
 def judge(saved: Saved, seconds: float | None, kernel: str | None, executor: Executor | None) -> Judged:
     """The verdict. seconds: of search; without them it is never given up."""
     begun = time.monotonic()
+    saved.run.clock, saved.run.seconds, saved.run.memory = time.monotonic, seconds, peak_memory
     if saved.searched is None:
-        saved.run.clock, saved.run.seconds = time.monotonic, seconds
         try:
-            verdict, checks = judge_run(saved.run, saved.checks)
+            if saved.model == AS_RUN:
+                verdict, checks = judge_run(saved.run, saved.checks)
+            else:  # no word of the run as such: only the check that was asked for counts
+                checks = [judge_one(name, saved.run) for name in saved.checks]
+                verdict = checks[0].verdict
         except ValueError as error:
             raise SavedError(f"{saved.path}: {error}") from error
-        if saved.model != AS_RUN:  # no word of the run as such: only the check that was asked for counts
-            checks = checks[: len(saved.checks)]
-            verdict = checks[0].verdict
         return Judged(verdict, checks, time.monotonic() - begun)
     try:
         result = check_model(
@@ -269,7 +289,6 @@ def _as_check(saved: Saved, result: Result, seconds: float) -> CheckResult:
         "configurations": stats.configurations,
         "steps": stats.steps,
         "certificate": certificate.summary(result),
-        "seconds": round(seconds, 3),
         "reason": result.reason,
     }
     explanation = None
@@ -287,14 +306,28 @@ def _as_check(saved: Saved, result: Result, seconds: float) -> CheckResult:
         if found is not None:
             explanation = explained(found)
             tell(explanation, saved.run)
-    return CheckResult(name, result.verdict, summary, details, explanation)
+    check = CheckResult(name, result.verdict, summary, details, explanation)
+    details["cost"] = cost(check, saved.run, seconds)
+    return check
 
 
-def verify(saved: Saved, lines: Iterable[str]) -> tuple[Verdict, str]:
-    """Judge a certificate. SavedError for models that have none, CertificateError for one that proves
-    nothing."""
-    if saved.searched is None:
-        raise SavedError(
-            f"the model {saved.model} has no certificates; those of porcupine have: {', '.join(MODELS)}"
-        )
-    return certificate.recheck(lines, History(saved.run.history), saved.searched)
+def proof(saved: Saved, judged: Judged) -> Iterator[dict[str, Any]]:
+    """The lines of the certificate; none where nothing is proven."""
+    if judged.result is None or saved.searched is None:
+        if any(each.verdict is not Verdict.UNKNOWN for each in judged.checks):
+            yield from certificates.lines(judged.checks)
+    elif judged.verdict is not Verdict.UNKNOWN:
+        yield from certificate.lines(judged.result, saved.searched.name)
+
+
+def verify(saved: Saved, lines: Iterable[str]) -> tuple[Verdict, list[str]]:
+    """Judge a certificate: the verdict it proves, and how. CertificateError for one that proves nothing,
+    HistoryError for a broken line."""
+    if saved.searched is not None:
+        verdict, how = certificate.recheck(lines, History(saved.run.history), saved.searched)
+        return verdict, [how]
+    names = (*saved.checks, "stats") if saved.model == AS_RUN else saved.checks
+    found = certificates.recheck((line for _, line in read_records(lines)), saved.run, names)
+    return worst(each.verdict for each in found), [
+        f"{each.check}: {each.verdict.value}, {each.how}" for each in found
+    ]

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import heapq
 import importlib.util
 import random
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from gauntlet.api.messages import etcdserverpb as pb
 from gauntlet.checkers.etcd import calls as c
-from porcupine.history import Operation
+from gauntlet.checkers.etcd.diagnose import APPLIED_TWICE, WRONG_ANSWER
+from gauntlet.checkers.etcd.store import SortedAnswer, State, apply
+from porcupine.history import Operation, Outcome
+from porcupine.labels import (
+    FUTURE_READ,
+    LOST_UPDATE,
+    LOST_WRITE,
+    PHANTOM_WRITE,
+    REUSED,
+    STALE_READ,
+    WENT_BACK,
+    WRONG_REFUSAL,
+    WRONG_REVISION,
+)
 
 HISTORIES = Path(__file__).parents[3] / "benchmarks" / "histories.py"
 
@@ -246,6 +263,244 @@ def mutate(rng: random.Random, answer: Any) -> Any:
             if other is not None:
                 choices.append(answer._replace(answers=(*inner[:at], other, *inner[at + 1 :])))
     return rng.choice(choices) if choices else None
+
+
+class Step(NamedTuple):
+    """What really happened: one call, between two states."""
+
+    operation: Operation
+    before: State
+    after: State
+
+
+class Run(NamedTuple):
+    operations: list[Operation]
+    steps: list[Step]
+
+
+def as_sent(call: c.Call, answer: Any) -> Any:
+    """The model's answer as an etcd 3.7 sends it: keys only come without leases, and inner headers go."""
+    if isinstance(answer, SortedAnswer):
+        answer = c.RangeAnswer(answer.revision, answer.kvs, answer.more, answer.count)
+    if isinstance(call, c.Range) and isinstance(answer, c.RangeAnswer) and call.keys_only:
+        return answer._replace(kvs=tuple(kv._replace(lease=0) for kv in answer.kvs or ()))
+    if isinstance(call, c.Txn) and isinstance(answer, c.TxnAnswer):
+        branch = call.success if answer.succeeded else call.failure
+        inner = zip(branch, answer.answers or (), strict=True)
+        return answer._replace(answers=tuple(bare(as_sent(*each)) for each in inner))
+    return answer
+
+
+def goes_down(txn: c.Txn) -> bool:
+    """A put that keeps something, in a txn that also deletes from a key on: etcd itself crashes there."""
+    text = repr(txn)
+    return "Delete(" in text and ("value=True" in text or "lease=True" in text)
+
+
+@dataclass
+class Served:
+    """Random calls of overlapping clients on the model as the server. A call takes effect at one moment
+    between its call and its return; one whose answer is lost also later, or never. Leases run out."""
+
+    rng: random.Random
+    chooser: Any
+    count: int
+    unknown: float
+    expire: float
+    state: State = field(default_factory=State)
+    operations: list[Operation] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    events: list[tuple[int, int, Any]] = field(default_factory=list)
+    scheduled: int = 0
+    granted: Counter[int] = field(default_factory=Counter)
+
+    def at(self, time: int, what: Any) -> None:
+        self.scheduled += 1
+        heapq.heappush(self.events, (time, self.scheduled, what))
+
+    def run(self, clients: int) -> Run:
+        for client in range(clients):
+            self.at(self.rng.randint(0, 20), partial(self.begin, client, 0))
+        while self.events:
+            time, _, what = heapq.heappop(self.events)
+            what(time)
+        self.operations.sort(key=lambda operation: operation.call_time_ns)
+        for number, operation in enumerate(self.operations):
+            operation.id = number
+        return Run(self.operations, self.steps)
+
+    def begin(self, client: int, name: int, time: int) -> None:
+        if len(self.operations) >= self.count:
+            return
+        rng, call = self.rng, self.chooser.next()
+        while isinstance(call, c.Txn) and goes_down(call):
+            call = self.chooser.next()
+        missing, length = rng.random() < self.unknown, rng.randint(2, 60)
+        outcome = Outcome.UNKNOWN if missing else Outcome.OK
+        operation = Operation((client, name), call, time, time + length, outcome)
+        self.operations.append(operation)
+        if not missing:
+            self.at(time + rng.randint(1, length - 1), partial(self.take_effect, operation))
+        elif rng.random() < 0.6:
+            late = rng.choice([rng.randint(1, 20), rng.randint(20, 400)])
+            self.at(time + late, partial(self.take_effect, operation))
+        self.at(time + length + rng.randint(1, 20), partial(self.begin, client, name + missing))
+
+    def take_effect(self, operation: Operation, time: int) -> None:
+        before, call = self.state, c.call_of(operation)
+        self.state, answer = apply(before, call)
+        self.chooser.revision = self.state.revision
+        self.steps.append(Step(operation, before, self.state))
+        if operation.is_ok:
+            operation.response = as_sent(call, answer)
+        if isinstance(call, c.Grant) and isinstance(answer, c.GrantAnswer):
+            self.granted[call.id] += 1
+            if self.rng.random() < self.expire:
+                end = partial(self.end, call.id, self.granted[call.id])
+                self.at(time + self.rng.randint(1, 300), end)
+
+    def end(self, lease: int, number: int, time: int) -> None:
+        if self.granted[lease] == number and self.state.lease(lease) is not None:
+            operation = Operation("environment", c.Expire(lease), time, None, Outcome.UNKNOWN)
+            self.take_effect(operation, time)
+
+
+def serve(
+    seed: int, count: int, clients: int = 4, unknown: float = 0.1, expire: float = 0.6, calls: Any = None
+) -> Run:
+    """A history of `count` calls, and what really happened. `calls`: who chooses them."""
+    rng = random.Random(f"{seed}:served")
+    chooser = calls or RandomCalls(random.Random(f"{seed}:calls"))
+    return Served(rng, chooser, count, unknown, expire).run(clients)
+
+
+@pytest.fixture(scope="session")
+def served() -> Any:
+    """(seed, count, clients, unknown, expire, calls) -> the history and what really happened."""
+    return serve
+
+
+ERRORS = (
+    *(c.LEASE_NOT_FOUND, c.LEASE_EXISTS, c.KEY_NOT_FOUND, c.COMPACTED, c.FUTURE_REVISION),
+    *(c.EMPTY_KEY, c.DUPLICATE_KEY),
+)
+
+
+def other_pairs(rng: random.Random, kv: c.KV, bare: bool) -> Iterator[tuple[str, c.KV]]:
+    """(field, the pair with another one). `bare`: it was asked for keys only."""
+    for name in ("create_revision", "mod_revision", "version"):
+        other: dict[str, Any] = {name: getattr(kv, name) + rng.choice([-1, 1])}
+        yield name, kv._replace(**other)
+    if not bare:
+        yield "value", kv._replace(value=(kv.value or b"") + b"!")
+        yield "lease", kv._replace(lease=(kv.lease or 0) + 1)
+
+
+def other_previous(rng: random.Random, call: Any, answer: Any) -> Iterator[Any]:
+    """The answer of a put or delete with other previous pairs."""
+    if isinstance(answer, c.PutAnswer):
+        if answer.prev_kv is None:
+            yield answer._replace(prev_kv=c.KV(call.key, b"new", 2, 2, 1, 0))
+        else:
+            yield answer._replace(prev_kv=None)
+            yield from (answer._replace(prev_kv=kv) for _, kv in other_pairs(rng, answer.prev_kv, False))
+    elif answer.prev_kvs:
+        first, *rest = answer.prev_kvs
+        yield answer._replace(prev_kvs=tuple(rest))
+        yield from (answer._replace(prev_kvs=(kv, *rest)) for _, kv in other_pairs(rng, first, False))
+
+
+def other_ranges(rng: random.Random, call: Any, answer: c.RangeAnswer) -> Iterator[tuple[str, Any]]:
+    kvs, count = answer.kvs or (), answer.count or 0
+    yield "count", answer._replace(count=count + rng.choice([-1, 1]))
+    yield "more", answer._replace(more=not answer.more)
+    if kvs:
+        at = rng.randrange(len(kvs))
+        yield "a missing pair", answer._replace(kvs=kvs[:at] + kvs[at + 1 :], count=count - 1)
+        for name, kv in other_pairs(rng, kvs[at], call.keys_only):
+            yield name, answer._replace(kvs=(*kvs[:at], kv, *kvs[at + 1 :]))
+    if not call.count_only:
+        extra = c.KV(call.key + b"0", b"" if call.keys_only else b"new", 2, 2, 1, 0)
+        yield "a pair too many", answer._replace(kvs=(*kvs, extra), count=count + 1)
+    if len(kvs) > 1 and call.sort_target == "key":
+        yield "the order", answer._replace(kvs=kvs[::-1])
+
+
+def alter(rng: random.Random, call: Any, answer: Any) -> Iterator[tuple[str, Any]]:
+    """(what is altered, the answer so altered), once for every field that is judged."""
+    if isinstance(answer, c.Refused):
+        yield "another error", rng.choice([error for error in ERRORS if error != answer])
+        return
+    yield "an error instead", rng.choice(ERRORS)
+    if answer.revision is not None and not isinstance(answer, c.CompactAnswer):
+        yield "revision", answer._replace(revision=answer.revision + rng.choice([-1, 1]))
+    match answer:
+        case c.RangeAnswer():
+            yield from other_ranges(rng, call, answer)
+        case c.PutAnswer():
+            yield from (("prev_kv", other) for other in other_previous(rng, call, answer))
+        case c.DeleteAnswer():
+            yield "deleted", answer._replace(deleted=(answer.deleted or 0) + 1)
+            if answer.deleted:
+                yield "deleted", answer._replace(deleted=answer.deleted - 1)
+            yield from (("prev_kv", other) for other in other_previous(rng, call, answer))
+        case c.TxnAnswer():
+            yield "succeeded", answer._replace(succeeded=not answer.succeeded, answers=None)
+            inner = answer.answers or ()
+            if inner:
+                at = rng.randrange(len(inner))
+                request = (call.success if answer.succeeded else call.failure)[at]
+                for name, other in alter(rng, request, inner[at]):
+                    if name not in ("an error instead", "revision"):
+                        yield name, answer._replace(answers=(*inner[:at], other, *inner[at + 1 :]))
+        case c.GrantAnswer():
+            yield "ttl", answer._replace(ttl=call.ttl - 1)
+            yield "lease id", answer._replace(id=answer.id + 1)
+
+
+FITTING: dict[str, set[str]] = {
+    "another error": {WRONG_REFUSAL},
+    "an error instead": {WRONG_REFUSAL, WRONG_ANSWER},
+    "revision": {STALE_READ, REUSED, WENT_BACK, FUTURE_READ, LOST_WRITE, PHANTOM_WRITE, WRONG_ANSWER},
+    "count": {WRONG_ANSWER},
+    "more": {WRONG_ANSWER},
+    "a missing pair": {LOST_WRITE},
+    "a pair too many": {PHANTOM_WRITE, REUSED, FUTURE_READ},
+    "the order": {WRONG_ANSWER},
+    "create_revision": {WRONG_REVISION},
+    "mod_revision": {WRONG_REVISION, FUTURE_READ},
+    "version": {APPLIED_TWICE, LOST_WRITE},
+    "value": {PHANTOM_WRITE},
+    "lease": {WRONG_ANSWER},
+    "prev_kv": {WRONG_ANSWER, LOST_WRITE},
+    "deleted": {WRONG_ANSWER, REUSED},
+    "succeeded": {LOST_UPDATE, WRONG_REFUSAL, WRONG_ANSWER},
+    "ttl": {WRONG_ANSWER},
+    "lease id": {WRONG_ANSWER},
+}
+"""The labels that say what was done. An altered revision may take that of another one, or leave a gap."""
+
+POSSIBLE = {"revision", "an error instead", "another error", "deleted", "succeeded"}
+"""Of operations at one time, one may as well have seen the revision before; a lease may have run out, so that
+a refusal is right, or a revision somebody else's. Nothing makes the content of a read another one."""
+
+
+@pytest.fixture(scope="session")
+def fitting() -> dict[str, set[str]]:
+    """By what was altered: the labels that fit."""
+    return FITTING
+
+
+@pytest.fixture(scope="session")
+def possible() -> set[str]:
+    """What may turn out to be possible all the same, with an order for a proof."""
+    return POSSIBLE
+
+
+@pytest.fixture(scope="session")
+def altered() -> Any:
+    """(rng, call, answer) -> every (what is altered, answer)."""
+    return alter
 
 
 @pytest.fixture(scope="session")

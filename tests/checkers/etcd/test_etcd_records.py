@@ -10,9 +10,14 @@ import pytest
 from gauntlet.checkers import records as register
 from gauntlet.checkers.etcd import calls as c
 from gauntlet.checkers.etcd import check_etcd, decide, robustness
+from gauntlet.checkers.etcd.model import Etcd
 from gauntlet.checkers.etcd.records import decode, encode_answer, encode_call, read
 from gauntlet.checkers.etcd.register import of_operation
-from porcupine.history import HistoryError, Operation, Outcome
+from gauntlet.checkers.etcd.replay import Start
+from gauntlet.checkers.etcd.store import apply
+from gauntlet.checkers.records import Run
+from porcupine.history import History, HistoryError, Operation, Outcome
+from porcupine.model import Rejected
 from porcupine.search import Verdict
 
 
@@ -177,6 +182,113 @@ def test_a_robustness_report_is_read(indent: int | None) -> None:
     bent = json.loads(json.dumps(REPORT))
     bent[3]["Output"]["Range"]["KVs"][0]["Value"]["Value"] = "3"
     assert decide(robustness.read(json.dumps(each) for each in bent)).verdict is Verdict.INVALID
+
+
+def delete_op(key: str) -> dict[str, Any]:
+    return put_op("", "") | {"Type": "delete-operation", "Delete": {"Key": key}}
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_request_that_stands_in_the_logs_was_carried_out(told: bool, others: int) -> None:
+    """ "Persisted": no answer, with its revision or without. It is evidence: it must have happened."""
+
+    def judged(deleted: str, seen: dict[str, Any], at: int) -> Verdict:
+        logged = {"Persisted": True, "PersistedRevision": 3 if told else 0}
+        report = [
+            reported(1, 10, txn([put_op("a", "1")]), Txn={"Failure": False, "Results": [{}]}, Revision=2),
+            reported(2, 30, txn([delete_op(deleted)]), **logged),
+            reported(1, 40, get("a"), Range=seen, Revision=at),
+        ]
+        for number in range(others):  # lost, and not in the logs
+            report.append(reported(5, 31 + number, txn([put_op("b", "1")]), Error="context canceled"))
+        return decide(robustness.read(json.dumps(each) for each in report)).verdict
+
+    there = kvs(("a", {"Value": "1"}, 2, 1))
+    assert judged("a", kvs(), 3) is Verdict.VALID
+    assert judged("a", there, 2) is Verdict.INVALID
+    assert judged("a", there, 3) is Verdict.INVALID
+    assert judged("c", there, 2) is (Verdict.INVALID if told else Verdict.VALID)
+
+
+def test_a_put_and_a_txn_that_stand_in_the_logs() -> None:
+    swap = txn([put_op("a", "2")], Conditions=[{"Key": "a", "ExpectedRevision": 2, "ExpectedVersion": 0}])
+
+    def judged(first: dict[str, Any], second: dict[str, Any], value: str, mod: int) -> Verdict:
+        shown = kvs(("a", {"Value": value}, mod, mod - 1))
+        report = [
+            reported(1, 10, txn([put_op("a", "1")]), Persisted=True, **first),
+            reported(1, 20, swap, Persisted=True, **second),
+            reported(1, 30, get("a"), Range=shown, Revision=mod),
+        ]
+        return decide(robustness.read(json.dumps(each) for each in report)).verdict
+
+    for first in ({}, {"PersistedRevision": 2}):
+        for second in ({}, {"PersistedRevision": 3}):
+            assert judged(first, second, "2", 3) is Verdict.VALID
+            assert judged(first, second, "1", 2) is Verdict.INVALID
+
+
+@pytest.mark.parametrize(
+    "reason", ["permission denied", "invalid auth token", "revision of auth store is old"]
+)
+def test_what_was_turned_away_had_no_effect(reason: str) -> None:
+    """... and may be at any moment. Out of space is another matter: etcd also says so after the write."""
+
+    def judged(error: str, at: int) -> Verdict:
+        seen = kvs(("a", {"Value": "1"}, at, 1)) if at > 1 else kvs()
+        report = [
+            reported(1, 10, txn([put_op("a", "1")]), Error=error),
+            reported(1, 20, get("a"), Range=seen, Revision=at),
+        ]
+        return decide(robustness.read(json.dumps(each) for each in report), start=Start()).verdict
+
+    assert judged(f"etcdserver: {reason}", 1) is Verdict.VALID
+    assert judged(f"etcdserver: {reason}", 2) is Verdict.INVALID
+    assert judged("etcdserver: mvcc: database space exceeded", 1) is Verdict.VALID
+    assert judged("etcdserver: mvcc: database space exceeded", 2) is Verdict.VALID
+
+
+def plain(op: str, call: int, args: dict[str, Any], response: Any, **more: Any) -> str:
+    record = {"client": 1, "op": op, "key": None, "call_ns": call, "return_ns": call + 5, "args": args}
+    return json.dumps(record | {"outcome": "ok", "response": response, "error": None} | more)
+
+
+def test_a_stream_of_a_range_is_one_snapshot() -> None:
+    """Its pieces together are a range; compacted on the way, it says nothing of the moment it began."""
+    put = plain("put", 10, {"value": "1"}, {"revision": 2}, key="a")
+    again = plain("put", 20, {"value": "2"}, {"revision": 3}, key="a")
+    pair = {"key": "a", "value": "1", "create_revision": 2, "mod_revision": 2, "version": 1, "lease": 0}
+    whole = {"revision": 2, "kvs": [pair], "more": False, "count": 1}
+    lost = {"outcome": "failed", "error": {"message": c.COMPACTED.message}}
+
+    def judged(*lines: str) -> Verdict:
+        return decide(read([put, *lines])).verdict
+
+    assert judged(plain("range_stream", 18, {}, whole, key="a", return_ns=40), again) is Verdict.VALID
+    assert judged(again, plain("range_stream", 30, {}, whole, key="a")) is Verdict.INVALID
+    assert judged(plain("range_stream", 30, {}, None, key="a", **lost)) is Verdict.VALID
+    assert judged(plain("range", 30, {}, None, key="a", **lost)) is Verdict.INVALID
+    assert judged(plain("range_stream", 30, {"revision": 2}, None, key="a", **lost)) is Verdict.INVALID
+
+
+def test_a_list_of_leases_may_be_old_but_knows_none_that_nobody_was_granted() -> None:
+    grant = plain("lease_grant", 10, {"id": 7, "ttl": 60}, {"revision": 1, "id": 7, "ttl": 60})
+    put = plain("put", 20, {"value": "1"}, {"revision": 2}, key="a")
+
+    def judged(*ids: int) -> Any:
+        lines = [grant, put, plain("lease_leases", 30, {}, {"revision": 2, "ids": ids})]
+        return check_etcd(Run(History(read(lines))))
+
+    assert judged(7).verdict is judged().verdict is Verdict.VALID
+    assert (judged(7, 8).verdict, judged(7, 8).summary) == (Verdict.INVALID, "phantom lease")
+    model = Etcd()
+    state, _ = apply(model.init(), c.Grant(7, 60))
+    for ids, fits in (((7,), True), ((), False), ((7, 8), False)):
+        operation = Operation(0, c.Leases(), 0, 1, response=c.LeasesAnswer(1, ids))
+        assert isinstance(model.step(state, operation), Rejected) is not fits
+    call, answer = c.Leases(), c.LeasesAnswer(1, (7, 8))
+    assert decode({**encode_call(call), "response": encode_answer(answer), "outcome": "ok"}) == (call, answer)
 
 
 def test_a_broken_report_is_named_by_its_line() -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 from gauntlet.api.errors import RpcError
 from gauntlet.checkers.etcd import calls as c
 from gauntlet.checkers.etcd import decide
+from gauntlet.checkers.etcd.diagnose import diagnose
+from gauntlet.checkers.etcd.replay import certify
 from gauntlet.harness.client import EtcdClient
 from porcupine.history import Operation, Outcome
 from porcupine.search import Verdict
@@ -113,8 +116,9 @@ def calm(random_calls: Any, ttl: tuple[int, int]) -> Any:
 
         def next(self) -> c.Call:
             call: c.Call = super().next()
-            short = isinstance(call, c.Grant) and call.ttl < 600
-            return c.Grant(call.id, self.rng.randint(*ttl)) if short else call
+            if isinstance(call, c.Grant) and call.ttl < 600:
+                return c.Grant(call.id, self.rng.randint(*ttl))
+            return call
 
         def txn(self, depth: int = 0) -> c.Txn:
             txn: c.Txn = super().txn(depth)
@@ -133,6 +137,40 @@ def test_real_etcd_is_judged_valid(seed: int, etcd: str, wire: Any, random_calls
     stuck = judgement.resolved
     shown = None if stuck is None else (stuck.stuck, stuck.rejection)
     assert judgement.verdict is Verdict.VALID, f"seed {seed}: {judgement.how} {judgement.reason} {shown}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_one_altered_answer_of_a_real_run_is_refuted(
+    seed: int,
+    etcd: str,
+    wire: Any,
+    random_calls: Any,
+    altered: Any,
+    fitting: dict[str, set[str]],
+    possible: set[str],
+) -> None:
+    operations = asyncio.run(record(etcd, wire, calm(random_calls, (600, 600)), seed, 40))
+    assert decide(operations, clock=time.monotonic, seconds=60).verdict is Verdict.VALID, f"seed {seed}"
+    rng = random.Random(f"{seed}:altered")
+    answered = [at for at, operation in enumerate(operations) if operation.is_ok]
+    refuted, strange = 0, []
+    for at in rng.sample(answered, 40):
+        call, answer = operations[at].call, operations[at].response
+        for name, other in altered(rng, call, answer):
+            bent = [*operations[:at], replace(operations[at], response=other), *operations[at + 1 :]]
+            judgement = decide(bent, clock=time.monotonic, seconds=60)
+            told = f"seed {seed}, {name}: {operations[at]} bent to {other}: {judgement.how}"
+            if judgement.verdict is Verdict.VALID:
+                assert name in possible, told
+                assert certify(judgement.operations, judgement.order) is None, told
+                continue
+            assert judgement.verdict is Verdict.INVALID, told
+            refuted += 1
+            label = diagnose(judgement).label
+            if label not in fitting[name]:
+                strange.append(f"{told}: {label}")
+    assert refuted > 80
+    assert len(strange) <= 0.05 * refuted, strange
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gauntlet.checkers.election import judge_elections
-from gauntlet.checkers.lock import judge_locks
+from gauntlet.checkers.lock import World, judge_locks
 from gauntlet.checkers.verdict import CheckResult
 from gauntlet.checkers.watch import Effect
 from porcupine.history import Operation
@@ -22,11 +22,11 @@ def broken(result: CheckResult) -> list[str]:
 
 
 def locks_of(made: tuple[list[Operation], list[Operation]]) -> CheckResult:
-    return judge_locks(made[0], made[1], leader_changes=())
+    return judge_locks(made[0], World(made[1], leader_changes=()))
 
 
 def elections_of(made: tuple[list[Operation], list[Operation]]) -> CheckResult:
-    return judge_elections(made[0], made[1], leader_changes=())
+    return judge_elections(made[0], World(made[1], leader_changes=()))
 
 
 LOCKS: dict[str, Make] = {
@@ -133,7 +133,8 @@ def test_an_overlap_after_the_lease_ended_is_a_remark(lines: Any, parse: Any) ->
 
 
 def test_an_overlap_of_holders_with_unknown_leases_is_not_decided(lines: Any, parse: Any) -> None:
-    result = judge_locks(*parse([lines.lock(1, 0.2, 2, 2), lines.unlock(1, 5, 6), lines.lock(2, 1, 3, 5)]))
+    made = parse([lines.lock(1, 0.2, 2, 2), lines.unlock(1, 5, 6), lines.lock(2, 1, 3, 5)])
+    result = judge_locks(made[0], World(made[1]))
     assert result.verdict is Verdict.UNKNOWN
     assert result.details["guarantees"]["exclusion"]["state"] == "not proven"
 
@@ -142,15 +143,16 @@ def test_the_history_tells_whether_the_key_was_there(lines: Any, parse: Any) -> 
     made = parse([lines.grant(1), lines.lock(1, 0.2, 2, 3)])
     there = [(2, [Effect("l/1", "", 2, 1, 1)]), (3, [Effect("x", "", 3, 1, 0)])]
     gone = [there[0], (3, [Effect("l/1", None)])]
-    assert judge_locks(made[0], made[1], there).verdict is Verdict.VALID
-    assert broken(judge_locks(made[0], made[1], gone)) == ["granted"]
+    assert judge_locks(made[0], World(made[1], there)).verdict is Verdict.VALID
+    assert broken(judge_locks(made[0], World(made[1], gone))) == ["granted"]
 
 
 def test_without_locks_there_is_nothing_to_check(lines: Any, parse: Any) -> None:
-    result = judge_locks(*parse([lines.grant(1)]))
+    made = parse([lines.grant(1)])
+    result = judge_locks(made[0], World(made[1]))
     assert result.verdict is Verdict.UNKNOWN
     assert "nothing to check" in result.summary
-    assert judge_elections(*parse([lines.grant(1)])).verdict is Verdict.UNKNOWN
+    assert judge_elections(made[0], World(made[1])).verdict is Verdict.UNKNOWN
 
 
 ELECTIONS: dict[str, Make] = {

@@ -11,7 +11,7 @@ from gauntlet.checkers.queue import check_queues
 from gauntlet.checkers.records import Run, load
 from gauntlet.checkers.txn import read_jepsen_objects
 from gauntlet.checkers.verdict import CheckResult
-from porcupine import History, Operation, Verdict
+from porcupine import History, Operation, Outcome, Verdict
 
 Line = tuple[Any, ...]
 
@@ -192,15 +192,51 @@ def test_a_bag_has_no_order() -> None:
     assert check_queues(run_of(*lines), fifo=False).verdict is Verdict.VALID
 
 
-def test_keys_are_objects_of_their_own_and_a_set_with_removals_is_left_to_the_model() -> None:
-    calls = [("add", 1), ("remove", 1), ("read",)]
-    operations = [
-        Operation(1, call, 10 * i, 10 * i + 5, response=frozenset() if call == ("read",) else None)
-        for i, call in enumerate(calls)
-    ]
+SHOWN, EMPTY = frozenset([1]), frozenset[int]()
+
+
+@pytest.mark.parametrize(
+    ("calls", "label", "named"),
+    [
+        ([("add", None), ("read", SHOWN), ("remove", None), ("read", EMPTY)], None, []),
+        ([("add", None), ("remove", True), ("remove", False), ("contains", False)], None, []),
+        ([("add", None), ("remove", None), ("read", SHOWN)], "removed element seen", [1, 2]),
+        ([("add", None), ("remove", None), ("contains", True)], "removed element seen", [1, 2]),
+        ([("add", None), ("remove", None), ("remove", True)], "removed element seen", [1, 2]),
+        ([("add", None), ("remove", False)], "lost write", [0, 1]),
+        ([("remove", None), ("add", None), ("contains", False)], "lost write", [1, 2]),
+        ([("add?", None), ("contains", True), ("contains", False)], "stale read", [1, 2]),
+        ([("contains", True), ("add", None)], "read from the future", [0]),
+        ([("contains", True)], "element never added", [0]),
+        ([("add", None), ("remove?", None), ("contains", True), ("contains", False)], None, []),
+        ([("remove", None), ("read", (1, 1)), ("add", None)], "duplicated element", [1]),
+    ],
+)
+def test_elements_that_are_removed(calls: list[tuple[str, Any]], label: str | None, named: list[int]) -> None:
+    operations = []
+    for i, (name, answer) in enumerate(calls):
+        call: tuple[Any, ...] = ("read",) if name == "read" else (name.rstrip("?"), 1)
+        outcome = Outcome.UNKNOWN if name.endswith("?") else Outcome.OK
+        operations.append(Operation(i, call, 10 * i, 10 * i + 5, outcome, answer))
     result = by_name("set")(Run(History(operations)))
-    assert result.verdict is Verdict.UNKNOWN
-    assert "model" in result.summary
+    assert result.verdict is (Verdict.VALID if label is None else Verdict.INVALID), result
+    if label is not None:
+        assert label in result.details["labels"]
+        (first, *_) = [each for each in result.details["first_violations"] if each["label"] == label]
+        assert first["operations"] == named
+
+
+def test_a_remove_that_is_running_excuses_every_answer() -> None:
+    operations = [
+        Operation(0, ("add", 1), 0, 5),
+        Operation(1, ("remove", 1), 10, 90),
+        *(Operation(2, ("contains", 1), at, at + 5, response=at < 40) for at in range(20, 80, 10)),
+        Operation(3, ("remove", 1), 20, 70, response=False),
+        Operation(2, ("contains", 1), 91, 95, response=False),
+    ]
+    assert by_name("set")(Run(History(operations))).verdict is Verdict.VALID
+    late = [*operations[:-1], Operation(2, ("contains", 1), 91, 95, response=True)]
+    assert by_name("set")(Run(History(late))).details["labels"] == {"removed element seen": 1}
 
 
 @pytest.mark.parametrize("name", ["set", "counter", "queue", "txn"])

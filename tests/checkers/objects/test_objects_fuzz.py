@@ -96,6 +96,20 @@ def sets(made: Maker, number: int, state: Any) -> Draw:
     return ("read",), answer
 
 
+def members(made: Maker, number: int, state: Any) -> Draw:
+    """Adds, removes that may tell, questions for one element, and reads of all, on few elements."""
+    rng, element = made.rng, made.rng.randrange(3)
+    kind, lies = rng.random(), rng.random() < made.lies
+    there = (element in state) != lies
+    if kind < 0.35:
+        return ("add", element), None
+    if kind < 0.6:
+        return ("remove", element), there if rng.random() < 0.5 else None
+    if kind < 0.8:
+        return ("contains", element), there
+    return ("read",), frozenset(rng.sample(range(3), rng.randint(0, 2))) if lies else state
+
+
 def counters(made: Maker, number: int, state: Any) -> Draw:
     rng = made.rng
     if rng.random() < 0.5:
@@ -119,6 +133,7 @@ def queues(made: Maker, number: int, state: Any) -> Draw:
 
 KINDS: dict[str, tuple[Any, Callable[[], Model[Any]], Callable[[Maker, int, Any], Draw]]] = {
     "set": (check_sets, Set, sets),
+    "members": (check_sets, Set, members),
     "counter": (check_counters, Counter, counters),
     "queue": (check_queues, Queue, queues),
 }

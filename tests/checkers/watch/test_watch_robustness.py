@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -50,13 +53,14 @@ def responses() -> list[dict[str, Any]]:
 REQUEST = {"Key": "key/", "Revision": 2, "WithPrefix": True, "WithProgressNotify": True, "WithPrevKV": True}
 
 
-def file(*watches: dict[str, Any]) -> str:
+def lines(*watches: dict[str, Any]) -> list[str]:
     """Objects one after the other, indented, without commas."""
-    return "".join(json.dumps(each, indent=2) + "\n" for each in watches)
+    text = "".join(json.dumps(each, indent=2) + "\n" for each in watches)
+    return text.splitlines(keepends=True)
 
 
 def judged(*told: dict[str, Any]) -> CheckResult:
-    watchers = read_robustness_watches(file({"Request": REQUEST, "Responses": list(told)}), client=7)
+    watchers = read_robustness_watches(lines({"Request": REQUEST, "Responses": list(told)}), client=7)
     return judge_watchers(watchers, EFFECTS, complete=True)
 
 
@@ -80,7 +84,7 @@ def _fnv(data: bytes) -> int:
 
 
 def test_a_file_is_read_and_its_watches_are_valid_except_for_what_it_does_not_tell() -> None:
-    text = file({"Request": REQUEST, "Responses": responses()}, {"Request": {"Key": ""}, "Responses": None})
+    text = lines({"Request": REQUEST, "Responses": responses()}, {"Request": {"Key": ""}, "Responses": None})
     first, second = read_robustness_watches(text, client=7)
     assert (first.client, first.id, second.id) == (7, 1, 2)
     assert first.request.range_end == "key0"
@@ -130,14 +134,43 @@ def test_an_altered_file_is_refuted(change: Any, guarantee: str) -> None:
     ("text", "reason"),
     [
         ("\n\n{", "line 3: not JSON"),
-        ('{"Request": {"Key": "a"}}\n[1]', "line 2: not an object"),
+        ('{"Request": {"Key": "a"}}\n[1]', "line 2: watch 2 is no object"),
         (
             '{"Request": {"Key": "a"}}\n\n{"Responses": null}',
             "line 3: watch 2: the field 'Request' is missing",
         ),
-        ('{"Request": {"Key": "a"}, "Responses": [{"Events": [{"Key": "a"}]}]}', "line 1: watch 1"),
+        (
+            '{"Request": {"Key": "a"}, "Responses": [{"Time": 1},\n{"Events": [{"Key": "a"}]}]}',
+            "line 2: watch 1: response 2: the field 'Revision' is missing",
+        ),
+        ('{"Request": {"Key": "a"}, "Responses": [\n{"Time": 1}\n{"Time": 2}]}', "line 3: not JSON: '{'"),
+        ('{"Request": {"Key": "a"}, "Responses": [\n{"Time": tru}]}', "line 2: not JSON"),
+        ('{"Request": {"Key": "a"},\n "Responses": [{"Time": 1}', "line 2: not JSON: the end of the file"),
+        ('{"Request": {"Key": "a"},\n 5: 6}', "line 2: not JSON: '5'"),
+        ('{"Request": {"Key": "a"},\n\n "Responses": [null]}', "line 3: watch 1: response 1: "),
     ],
 )
 def test_a_broken_object_is_named_by_its_line(text: str, reason: str) -> None:
-    with pytest.raises(HistoryError, match=reason):
-        read_robustness_watches(text, client=1)
+    for given in (text.splitlines(keepends=True), [text], list(text)):
+        with pytest.raises(HistoryError, match=re.escape(reason)):
+            read_robustness_watches(given, client=1)
+
+
+def test_one_object_with_all_responses_is_not_held_as_text() -> None:
+    """The text of a response is a hundred times what becomes of it."""
+    count, padding = 2000, "x" * 20_000
+
+    def text() -> Iterator[str]:
+        yield '{"Request": {"Key": "a"}, "Responses": ['
+        for number in range(count):
+            yield f'{{"Revision": {number}, "Time": {number}, "Note": "{padding}"}}'
+            yield ",\n" if number < count - 1 else "]}\n"
+
+    tracemalloc.start()
+    try:
+        (watcher,) = read_robustness_watches(text(), client=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [each.revision for each in watcher.deliveries] == list(range(count))
+    assert peak < 8_000_000, "of a text of 40 MB"

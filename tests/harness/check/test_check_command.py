@@ -45,6 +45,9 @@ CALLS = [
 ]
 
 
+DONE: Line = {"call_ns": 0, "return_ns": 9, "outcome": "ok"}
+
+
 def robustness(value: str) -> list[str]:
     """A put that etcd's tests wrapped into a transaction, and a read of it."""
 
@@ -161,8 +164,10 @@ def test_a_certificate_is_written_and_judged(tmp_path: Path, capsys: Capture) ->
         (["{kv}", "--model", "kv", "--verify-certificate", "{kv}"], "line 1: not JSON"),
         (["{kv}", "--model", "register"], "judged by the models kv and kv-whole"),
         (["{kv}", "--model", "etcd"], "which the model etcd cannot judge; try kv, kv-whole"),
-        (["{txns}", "--model", "txn", "--certificate", "x"], "--certificate is for the models of porcupine"),
+        (["{txns}", "--model", "txn", "--jobs", "2"], "--jobs is for the models of porcupine; txn is none"),
         (["{ours}", "--model", "register"], "holds operations of a run"),
+        (["{shown}", "--model", "sets"], "operation 1: read() of s -> 5"),
+        (["{kinds}", "--model", "watch"], "line 1: "),
         (["{missing}", "--model", "kv"], "cannot read"),
         (["{empty}", "--model", "kv"], "is empty"),
         (["{other}", "--model", "kv"], "none of the known formats"),
@@ -181,6 +186,14 @@ def test_what_cannot_be_judged_is_one_line_and_code_3(
         "ours": write(
             tmp_path / "ours", [{"id": 0, "op": "get", "key": "a", "call_ns": 0, "outcome": "unknown"}]
         ),
+        "shown": write(
+            tmp_path / "shown",
+            [
+                {"id": 0, "client": 0, "op": "add", "key": "s", "args": {"element": 1}, **DONE},
+                {"id": 1, "client": 1, "op": "read", "key": "s", "response": {"elements": 5}, **DONE},
+            ],
+        ),
+        "kinds": write(tmp_path / "kinds", [{"kind": "create", "client": 1}]),
         "empty": write(tmp_path / "empty", [""]),
         "other": write(tmp_path / "other", ["root:x:0"]),
         "cut": write(tmp_path / "cut", [*KV[:2], KV[2][:30]]),

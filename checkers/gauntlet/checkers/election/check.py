@@ -16,12 +16,10 @@ The header of a Campaign's answer is that of its first txn, which says nothing o
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gauntlet.checkers.guarantees import Tally
-from gauntlet.checkers.lease import Bounds, timelines
 from gauntlet.checkers.lock.records import (
     Campaign,
     Done,
@@ -33,11 +31,10 @@ from gauntlet.checkers.lock.records import (
     recipes,
     words,
 )
-from gauntlet.checkers.lock.tenure import Holders, fail, guarded_writes, tenures
+from gauntlet.checkers.lock.tenure import Holders, World, fail
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
 from gauntlet.checkers.watch.history import etcd_operations
-from gauntlet.checkers.watch.ledger import Effects, Ledger
 from porcupine.history import Operation
 
 NAME = "election"
@@ -64,27 +61,12 @@ class _Sight:
     high: int
 
 
-def judge_elections(
-    calls: Sequence[Operation],
-    operations: Sequence[Operation],
-    effects: Effects | None = None,
-    faults: Sequence[Mapping[str, Any]] = (),
-    leader_changes: Sequence[int] | None = None,
-    bounds: Bounds | None = None,
-) -> CheckResult:
-    """As `judge_locks`. leader_changes are those of etcd's own leader."""
+def judge_elections(calls: Sequence[Operation], world: World) -> CheckResult:
+    """calls: of `lock.records`."""
     tally = Tally(GUARANTEES)
     kinds = (Campaign, Proclaim, Resign, Leader, Observe)
     ours = [each for each in calls if isinstance(each.call, kinds)]
-    held = tenures(ours, operations)
-    _, lines = timelines(operations, faults, leader_changes, bounds or Bounds())
-    holders = Holders(held, lines, tally)
-    writes = guarded_writes(operations, held)
-    holders.shown(writes)
-    holders.granted(None if effects is None else Ledger(effects, (), complete=True))
-    holders.exclusion()
-    holders.fencing(writes)
-    holders.kept(writes)
+    holders, _ = Holders.judged(ours, tally, world)
     names: dict[bytes, list[Operation]] = {}
     for operation in ours:
         if operation.is_ok:
@@ -92,14 +74,14 @@ def judge_elections(
     for group in names.values():
         _Election(group, tally).judge()
     details = {
-        "elected": len(held),
+        "elected": len(holders.held),
         "elections": len(names),
         "sightings": sum(isinstance(each.response, Seen) for each in ours),
         "proclaimed": sum(isinstance(each.call, Proclaim) and each.is_ok for each in ours),
         "resigned": sum(isinstance(each.call, Resign) and each.is_ok for each in ours),
     }
     nothing = None if any(each.is_ok for each in ours) else "no election was held: there is nothing to check"
-    return tally.result(NAME, f"{len(held)} leaders", details, faults, nothing)
+    return tally.result(NAME, f"{len(holders.held)} leaders", details, world.faults, nothing)
 
 
 class _Election:
@@ -225,6 +207,5 @@ def _revision(operation: Operation) -> int:
 def check_elections(run: Run) -> CheckResult:
     """The run's elections. The servers write the keys, so the history does not tell of all revisions."""
     found = recipes(run.history)
-    return judge_elections(
-        found, etcd_operations(run.history) if found else (), None, run.faults, run.leader_changes
-    )
+    others = etcd_operations(run.history) if found else ()
+    return judge_elections(found, World(others, None, run.faults, run.leader_changes))

@@ -100,6 +100,10 @@ class TimeToLive(NamedTuple):
     keys: bool = False
 
 
+class Leases(NamedTuple):
+    """The list of the leases: the member's own knowledge, as old as it may be."""
+
+
 class Compact(NamedTuple):
     revision: int
     physical: bool = False
@@ -111,8 +115,8 @@ class Expire(NamedTuple):
     id: int
 
 
-Call = Range | Put | Delete | Txn | Grant | Revoke | KeepAlive | TimeToLive | Compact | Expire
-CALLS: Final = (Range, Put, Delete, Txn, Grant, Revoke, KeepAlive, TimeToLive, Compact, Expire)
+Call = Range | Put | Delete | Txn | Grant | Revoke | KeepAlive | TimeToLive | Leases | Compact | Expire
+CALLS: Final = (Range, Put, Delete, Txn, Grant, Revoke, KeepAlive, TimeToLive, Leases, Compact, Expire)
 
 
 # ---- Answers. `revision` is that of the header. ----
@@ -170,6 +174,13 @@ class TimeToLiveAnswer(NamedTuple):
     keys: tuple[bytes, ...] | None = None
 
 
+class LeasesAnswer(NamedTuple):
+    """The ids, in any order. The revision is the member's own and says nothing of the leases."""
+
+    revision: int | None
+    ids: tuple[int, ...]
+
+
 class CompactAnswer(NamedTuple):
     """The revision is read after the compaction was applied: other writes may lie between."""
 
@@ -191,6 +202,7 @@ Answer = (
     | RevokeAnswer
     | KeepAliveAnswer
     | TimeToLiveAnswer
+    | LeasesAnswer
     | CompactAnswer
     | Refused
 )
@@ -238,6 +250,17 @@ REFUSALS: Final = frozenset(
     }
 )
 """The errors that the model explains. Any other definite error only says that nothing happened."""
+
+WITHOUT_EFFECT: Final = frozenset(
+    Refused(f"etcdserver: {reason}")
+    for reason in (
+        *("permission denied", "invalid auth token", "revision of auth store is old"),
+        *("user name is empty", "user name not found", "authentication is not enabled"),
+        *("too many requests", "request is too large", "no leader"),
+    )
+)
+"""Errors by which etcd turned a request away before it changed anything, whatever the store holds: they may
+come at any moment. Not among them: "mvcc: database space exceeded", which is also said after the write."""
 
 
 def writes(call: Call) -> bool:

@@ -6,14 +6,12 @@
    certified again; what it exhausts is invalid.
 4. `porcupine.search` with the whole-store model decides the rest, within bounds; its order is verified.
 
-Keep-alives and TTL reads are left out here: etcd does not promise that they are linearizable.
+Keep-alives, TTL reads and lists of leases are left out: etcd does not promise that they are linearizable.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -23,6 +21,7 @@ from gauntlet.checkers.etcd.calls import (
     Grant,
     GrantAnswer,
     KeepAlive,
+    Leases,
     Refused,
     Revoke,
     TimeToLive,
@@ -33,16 +32,18 @@ from gauntlet.checkers.etcd.calls import (
     effective,
     writes,
 )
-from gauntlet.checkers.etcd.gaps import Evidence, puts
+from gauntlet.checkers.etcd.gaps import Evidence, pairs, puts
 from gauntlet.checkers.etcd.model import Etcd, relaxed, shown_revision, unordered, with_expiries
 from gauntlet.checkers.etcd.native import witnessed
 from gauntlet.checkers.etcd.replay import Flaw, Start, certify, in_time
-from gauntlet.checkers.etcd.resolve import Resolved, Resolver
+from gauntlet.checkers.etcd.resolve import Resolved, Resolver, further, open_ended
 from gauntlet.checkers.etcd.store import Lease, State, lease_key
 from gauntlet.checkers.etcd.tree import Tree
 from gauntlet.checkers.etcd.witness import Witness, arrange, used_leases
 from porcupine.history import Operation
+from porcupine.kernel import choose
 from porcupine.search import Budget, Clock, Verdict, search
+from porcupine.uncollected import uncollected
 from porcupine.verify import verify
 
 
@@ -60,6 +61,7 @@ class Judgement:
     """A contradiction of revisions with each other or with real time."""
     resolved: Resolved | None = None
     reason: str = ""
+    kernel: str = "python"
 
 
 def decide(
@@ -74,9 +76,11 @@ def decide(
     if proven is not None:
         order, written = proven
         witness = Witness(order, written)
-        return Judgement(Verdict.VALID, "witness", order, witness, Start(), list(operations))
-    with _uncollected():
-        full = _considered(operations)
+        return Judgement(
+            Verdict.VALID, "witness", order, witness, Start(), list(operations), kernel=choose().name
+        )
+    with uncollected():
+        full = considered(operations)
         start = beginning(full) if start is None else start
         witness = arrange(full, start.revision)
         flaw = certify(full, witness.order, start, unordered)
@@ -98,23 +102,10 @@ def decide(
     return judgement
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the cycle collector: it would walk the whole history again and again and find nothing, for two
-    thirds of the time at a million operations."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
+_LEFT_OUT = frozenset({KeepAlive, TimeToLive, Leases})
 
 
-_LEFT_OUT = frozenset({KeepAlive, TimeToLive})
-
-
-def _considered(operations: Sequence[Operation]) -> list[Operation]:
+def considered(operations: Sequence[Operation]) -> list[Operation]:
     """Those to order, by call, and the expiries of their leases."""
     kinds = set(map(type, map(_CALL, operations)))
     considered = list(operations)
@@ -141,7 +132,7 @@ def _resolve(
     gaps = sorted([*witness.gaps, *revoked])
     evidence = Evidence(sure, gaps, pool) if gaps else None
     model = Etcd(first_state(judgement.start), evidence).for_part(full)
-    revisions = [_place(operation, witness) for operation in sure]
+    revisions = list(map(_place, sure))
     judgement.how = "replay with going back"
     resolved = Resolver(sure, revisions, floating, unknown, model, evidence, witness.filled).run()
     judgement.resolved, judgement.order = resolved, resolved.order
@@ -158,14 +149,16 @@ def _resolve(
     if found.verdict is Verdict.VALID:
         verify(loosened, found.order, model)
         judgement.order = found.order
+    else:
+        judgement.resolved = further(resolved, found, model)
+        judgement.order = judgement.resolved.order
     return judgement
 
 
-def _place(operation: Operation, witness: Witness) -> tuple[int, bool]:
+def _place(operation: Operation) -> tuple[int, bool]:
+    """(revision, does it surely take it). A revocation does if its lease has keys."""
     revision = shown_revision(call_of(operation), answer_of(operation))
     assert revision is not None, "only operations that show a revision are sure"
-    if isinstance(operation.call, Revoke):
-        return revision, witness.writes.get(revision) is operation
     return revision, effective(answer_of(operation))
 
 
@@ -178,15 +171,22 @@ def beginning(operations: Sequence[Operation]) -> Start:
         if operation.is_ok:
             revision = shown_revision(call_of(operation), answer_of(operation))
             if revision is not None:
-                before = revision - (effective(answer_of(operation)) or isinstance(operation.call, Revoke))
+                either = open_ended(operation) and not isinstance(operation.call, Grant)
+                before = revision - (effective(answer_of(operation)) or either)
                 least = before if least is None else min(least, before)
                 if least <= 1:
                     break
     if least is None or least <= 1:
         return Start()
-    if least - 1 <= sum(1 for each in operations if each.is_unknown and writes(call_of(each))):
+    if least - 1 <= sum(1 for each in operations if _nowhere(each) and writes(call_of(each))):
         return Start()
     return Start(least, _shown_at(operations, least), _leases_before(operations))
+
+
+def _nowhere(operation: Operation) -> bool:
+    """May it have happened, at a revision that it does not tell?"""
+    told = not operation.is_ok or isinstance(operation.response, Refused)
+    return operation.is_unknown or not (told or shown_revision(call_of(operation), answer_of(operation)))
 
 
 def _shown_at(operations: Sequence[Operation], revision: int) -> tuple[KV, ...]:
@@ -198,7 +198,7 @@ def _shown_at(operations: Sequence[Operation], revision: int) -> tuple[KV, ...]:
         if not operation.is_ok:
             written.update(put.key for put in puts(call_of(operation)))
             continue
-        for kv in _pairs(answer):
+        for kv in pairs(call_of(operation), answer_of(operation)):
             if kv.mod_revision is not None and kv.mod_revision <= revision:
                 shown[kv.key] = shown[kv.key] if kv.key in shown and shown[kv.key].value else kv
             elif kv.create_revision is not None and kv.create_revision <= revision:
@@ -213,13 +213,6 @@ def _shown_at(operations: Sequence[Operation], revision: int) -> tuple[KV, ...]:
             written.add(call.key)
         written.update(put.key for put in puts(call_of(operation)))
     return tuple(shown.values())
-
-
-def _pairs(answer: object) -> list[KV]:
-    kvs = getattr(answer, "kvs", None)
-    if kvs:
-        return list(kvs)
-    return [kv for each in getattr(answer, "answers", None) or () for kv in _pairs(each)]
 
 
 def _leases_before(operations: Sequence[Operation]) -> tuple[int, ...]:

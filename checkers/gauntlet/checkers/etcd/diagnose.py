@@ -5,7 +5,7 @@ question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gauntlet.checkers.etcd import words
@@ -15,6 +15,7 @@ from gauntlet.checkers.etcd.calls import (
     Call,
     Delete,
     PutAnswer,
+    Range,
     RangeAnswer,
     Refused,
     Txn,
@@ -22,13 +23,14 @@ from gauntlet.checkers.etcd.calls import (
     answer_of,
     call_of,
     effective,
+    writes,
 )
 from gauntlet.checkers.etcd.decide import Judgement
-from gauntlet.checkers.etcd.gaps import puts
+from gauntlet.checkers.etcd.gaps import pairs, puts
 from gauntlet.checkers.etcd.matching import agree
 from gauntlet.checkers.etcd.model import Etcd, shown_revision
 from gauntlet.checkers.etcd.store import Expected, SortedAnswer, apply, span
-from porcupine.history import Operation
+from porcupine.history import Operation, Outcome
 from porcupine.labels import (
     FUTURE_READ,
     LOST_UPDATE,
@@ -92,6 +94,8 @@ def _against_time(earlier: Operation, later: Operation) -> Diagnosis:
         text = f"{had}; {full(later)}, called after that, was given revision {second}."
         return Diagnosis(WENT_BACK, text, both)
     text = f"{had}; {full(later)}, called after that, was answered from the older revision {second}."
+    if isinstance(later.call, Txn) and not (later.call.success or later.call.failure):
+        text += " etcd (to 3.7 at least) answers a txn without operations from the member's own store."
     return Diagnosis(STALE_READ, text, both)
 
 
@@ -134,18 +138,62 @@ class _Content:
             _, expected = apply(state, call_of(operation)) if state is not None else (None, None)
             found = self._compare(call_of(operation), expected, answer) or self._other(expected)
         rejection = self.rejection
-        found.expectation = (operation, rejection.reason, str(rejection.expected), str(rejection.got))
+        found.expectation = (self.operation, rejection.reason, str(rejection.expected), str(rejection.got))
         return found
 
     def _gap(self, gap: int) -> Diagnosis:
         """Nobody can have taken this revision."""
         operations = self.judgement.operations
-        for operation in operations:
-            for kv in _pairs(operation.response):
-                if kv.mod_revision == gap:
-                    return self._seen(operation, kv)
+        denying = self._denies(gap)
+        if denying is not None:
+            return denying
+        reader = next(
+            ((each, kv) for each in operations for kv in _pairs(each) if kv.mod_revision == gap), None
+        )
+        refused = self._refused(gap, None if reader is None else reader[1])
+        if refused is not None:
+            text = f"{full(refused)}, and yet revision {gap} was taken, which nothing else explains."
+            named = [refused] if reader is None else [refused, reader[0]]
+            return Diagnosis(WRONG_REFUSAL, text, named)
+        if reader is not None:
+            return self._seen(*reader)
         text = f"Revision {gap} was taken before {full(self.operation)}, but no operation can have taken it."
         return Diagnosis(PHANTOM_WRITE, text, [self.operation])
+
+    def _denies(self, gap: int) -> Diagnosis | None:
+        """Somebody shows this revision and says that nothing changed, but would have taken it."""
+        state = self.resolved.state
+        if state is None or state.revision != gap - 1:
+            return None
+        for operation in self.judgement.operations:
+            call, answer = call_of(operation), answer_of(operation)
+            if not operation.is_ok or _revision(operation) != gap or effective(answer) or not writes(call):
+                continue
+            after, expected = apply(state, call)
+            rejection = _WORDS.step(state, operation)
+            if after.revision == gap and isinstance(rejection, Rejected):
+                self.operation, self.rejection = operation, rejection
+                return self._compare(call, expected, answer) or self._other(expected)
+        return None
+
+    def _refused(self, gap: int, seen: KV | None) -> Operation | None:
+        """The first that was refused, or failed, and would have taken this revision, with the pair that was
+        seen there."""
+        state = self.resolved.state
+        if state is None or state.revision != gap - 1:
+            return None
+        returned = self.operation.return_time_ns or 0
+        for operation in self.judgement.operations:
+            failed = operation.outcome is Outcome.FAILED or isinstance(operation.response, Refused)
+            if not failed or operation.call_time_ns > returned or not writes(call_of(operation)):
+                continue
+            after = _WORDS.if_it_happened(state, call_of(operation))
+            if isinstance(after, Rejected) or after.revision != gap:
+                continue
+            written = None if seen is None else after.keys.get(seen.key)
+            if seen is None or (written is not None and agree(written, seen)):
+                return operation
+        return None
 
     def _seen(self, reader: Operation, kv: KV) -> Diagnosis:
         """A pair at a mod_revision that is nobody's."""
@@ -158,7 +206,7 @@ class _Content:
         shown = [
             each.mod_revision
             for other in self.judgement.operations
-            for each in _pairs(other.response)
+            for each in _pairs(other)
             if each.key == kv.key and each.value == kv.value
         ]
         twice = any(at != kv.mod_revision for at in shown) or (own in shown and own != kv.mod_revision)
@@ -210,9 +258,14 @@ class _Content:
         operation = self.operation
         revision = _revision(operation)
         if got is not None and got.mod_revision is not None:
+            nobodys = got.value is not None and not self.writers.get((key, got.value))
+            if nobodys and not self._bare() and (due is None or due.value != got.value):
+                return self._nobodys(due, got)
             if revision is not None and got.mod_revision > revision:
                 text = f"{full(operation)} shows a mod_revision above the revision of the answer."
                 return Diagnosis(FUTURE_READ, text, [operation])
+            if due is not None and self._moved(due, got):
+                return self._field(due, got, self.by_revision.get(due.mod_revision))
             if due is None or due.mod_revision is None or got.mod_revision > due.mod_revision:
                 known = self.by_revision.get(got.mod_revision)
                 if known is None or not self._wrote(known, key, got.value):
@@ -226,6 +279,27 @@ class _Content:
         text = f"{full(operation)} was answered at revision {revision}, which includes {missed}, without it."
         return Diagnosis(LOST_WRITE, text, named)
 
+    @staticmethod
+    def _moved(due: KV, got: KV) -> bool:
+        """Do they differ in nothing but the mod_revision, as far as both are known?"""
+        same = agree(due, got._replace(mod_revision=due.mod_revision))
+        known = None not in (got.value, got.version, due.value, due.version)
+        return same and known and got.mod_revision != due.mod_revision
+
+    def _bare(self) -> bool:
+        """Was the stuck one a range for keys only? It shows no values, but sends empty ones."""
+        call = call_of(self.operation)
+        inner = (*call.success, *call.failure) if isinstance(call, Txn) else (call,)
+        return any(isinstance(each, Range) and each.keys_only for each in inner)
+
+    def _nobodys(self, due: KV | None, got: KV) -> Diagnosis:
+        """A value that no operation wrote."""
+        writer = None if due is None else self.by_revision.get(due.mod_revision)
+        named = [self.operation] if writer is None else [writer, self.operation]
+        instead = "" if due is None else f" where {words.full_pair(due)} was due"
+        text = f"{full(self.operation)} shows {words.full_pair(got)}{instead}; nobody wrote that value."
+        return Diagnosis(PHANTOM_WRITE, text, named)
+
     def _foreign(self, got: KV, owner: Operation | None) -> Diagnosis:
         if owner is None:
             return self._seen(self.operation, got)
@@ -237,14 +311,13 @@ class _Content:
         named = [self.operation] if writer is None else [writer, self.operation]
         shown = f"{full(self.operation)} shows {words.full_pair(got)} where {words.full_pair(due)} was due"
         if got.value is not None and due.value is not None and got.value != due.value:
-            if not self.writers.get((got.key, got.value)):
-                return Diagnosis(PHANTOM_WRITE, f"{shown}; nobody wrote that value.", named)
             return Diagnosis(WRONG_VALUE, f"{shown}.", named)
         if got.version is not None and due.version is not None and got.version > due.version:
             return Diagnosis(APPLIED_TWICE, f"{shown}: a write was counted more than once.", named)
         if got.version is not None and due.version is not None and got.version < due.version:
             return Diagnosis(LOST_WRITE, f"{shown}: a write was not counted.", named)
-        if got.create_revision != due.create_revision and got.create_revision is not None:
+        moved = got.mod_revision not in (None, due.mod_revision)
+        if moved or got.create_revision not in (None, due.create_revision):
             return Diagnosis(WRONG_REVISION, f"{shown}.", named)
         return Diagnosis(WRONG_ANSWER, f"{shown}.", named)
 
@@ -277,8 +350,5 @@ class _Content:
         return None
 
 
-def _pairs(answer: object) -> list[KV]:
-    kvs = getattr(answer, "kvs", None)
-    if kvs:
-        return list(kvs)
-    return [kv for each in getattr(answer, "answers", None) or () for kv in _pairs(each)]
+def _pairs(operation: Operation) -> Iterator[KV]:
+    return pairs(call_of(operation), answer_of(operation))

@@ -31,14 +31,14 @@ _SCANNED: Final = 512  # keys looked at for an operation that nothing demands
 
 class Filler:
     """`unknown`: who may have taken the gaps; `deadlines`: a time for each gap; `revocations`: answered ones
-    whose header shows a gap. Such a gap is theirs if the lease had keys."""
+    whose header shows a gap. Such a gap is theirs if the lease had keys and nobody saw it before."""
 
     def __init__(
         self,
         evidence: Evidence,
         unknown: Sequence[Operation],
         deadlines: Sequence[float],
-        revocations: Mapping[int, Operation] | None = None,
+        revocations: Mapping[int, Sequence[Operation]] | None = None,
     ) -> None:
         self.revocations = revocations or {}
         self.evidence = evidence
@@ -79,13 +79,13 @@ class Filler:
                 self._end_lease(revoked[0][1], revoked.popleft()[0])
             self._look(gap)
             operation = chosen.get(gap)
-            revocation = self.revocations.get(gap)
-            ended = cast(Revoke | Expire, revocation.call).id if revocation is not None else None
-            if operation is None and ended is not None and self._attached(ended, gap):
-                operation = revocation
+            revocations = [each for each in self.revocations.get(gap, ()) if each.call_time_ns <= deadline]
+            if operation is None:
+                full = (each for each in revocations if self._attached(cast(Revoke, each.call).id, gap))
+                operation = next(full, None)
             if operation is None and not required[gap]:
                 operation = self._created(gap, deadline) or self._wanted(gap, deadline)
-                operation = operation or self._spare(gap, deadline) or revocation
+                operation = operation or self._spare(gap, deadline) or next(iter(revocations), None)
             if operation is not None:
                 chosen[gap] = operation
                 self.used.add(id(operation))

@@ -27,6 +27,7 @@ from gauntlet.checkers.etcd.calls import (
     Delete,
     DeleteAnswer,
     Expire,
+    Grant,
     GrantAnswer,
     Put,
     PutAnswer,
@@ -73,28 +74,28 @@ class Evidence:
         self._granted: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         """The revision of each lease's answered revocation."""
+        self._last = 0  # the greatest revision that an answer shows
         self._studied = False
         self._names: list[bytes] = []
         required = self.required
         for operation in self._operations:
-            answer = operation.response
-            if type(answer) is RangeAnswer:
-                for kv in answer[1] or ():
-                    if kv[3] in required:
-                        self._require(call_of(operation), kv)
-            elif type(answer) is TxnAnswer:
-                for request, given in _inside(call_of(operation), answer):
-                    if isinstance(given, RangeAnswer):
-                        for kv in given.kvs or ():
-                            if kv[3] in required:
-                                self._require(request, kv)
+            answer: Any = operation.response
+            kind = type(answer)
+            if kind is RangeAnswer:
+                showing = any(kv[3] in required for kv in answer[1] or ())
+            elif kind is PutAnswer:
+                showing = answer[1] is not None
+            else:
+                showing = kind is TxnAnswer or (kind is DeleteAnswer and bool(answer[2]))
+            if showing:
+                self._require(call_of(operation), answer)
 
-    def _require(self, request: Call, kv: KV) -> None:
-        here = self.required[kv.mod_revision or 0]
-        shown = kv._replace(value=None) if isinstance(request, Range) and request.keys_only else kv
-        known = here.get(kv.key)
-        if known is None or known.value is None:
-            here[kv.key] = shown
+    def _require(self, call: Call, answer: Answer) -> None:
+        required = self.required
+        for kv in pairs(call, answer):
+            here = required.get(kv[3] or 0)
+            if here is not None and (kv.key not in here or here[kv.key].value is None):
+                here[kv.key] = kv
 
     def study(self) -> None:
         """Looks at all that concerns the keys which an unknown operation may have touched. Only gaps at which
@@ -128,6 +129,8 @@ class Evidence:
         for operation in self._operations:
             call, given = operation.call, operation.response
             kind = type(call)
+            if kind in _TELLING and type(given) is not Refused:
+                self._last = max(self._last, given[0] or 0)  # type: ignore[index]  # the revision of an answer
             if kind is Range:
                 if (call[1] or everything or call[0] in keys) and type(given) is RangeAnswer:
                     self._see(call, given, given[0], None if everything else keys)
@@ -166,26 +169,36 @@ class Evidence:
             return
         if isinstance(call, Txn):
             self._compared(call, answer, keys)
-        for request, given in _inside(call, answer):
+        inside = list(_inside(call, answer))
+        gone = [span(request.key, request.end) for request, _ in inside if isinstance(request, Delete)]
+        for request, given in inside:
             if isinstance(request, Delete):
                 if isinstance(given, DeleteAnswer):
                     self._removed(request, given, revision, keys)
             elif isinstance(request, Range) and isinstance(given, RangeAnswer):
                 self._see(request, given, revision, keys)
             elif isinstance(request, Put) and (keys is None or request.key in keys):
-                self._wrote(request, given, revision)
+                self._wrote(request, given, revision, gone)
 
-    def _wrote(self, put: Put, answer: Answer, revision: int) -> None:
+    def _wrote(
+        self, put: Put, answer: Answer, revision: int, gone: Sequence[tuple[bytes, bytes | None]] = ()
+    ) -> None:
+        """`gone`: the ranges that its own txn deletes, before it or after it."""
         self._written.setdefault(put.key, []).append(revision)
         if put.lease:
             self._leased.setdefault(put.lease, []).append((revision, put.key))
             self._lease_at[put.key, revision] = put.lease
-        if put.prev_kv and isinstance(answer, PutAnswer):
+        if not put.prev_kv or not isinstance(answer, PutAnswer):
+            return
+        if answer.prev_kv is not None or not any(_covers(each, put.key) for each in gone):
             self._sights.setdefault(put.key, []).append(Sight(revision - 1, answer.prev_kv))
 
     def _removed(self, request: Delete, answer: DeleteAnswer, revision: int, keys: set[bytes] | None) -> None:
         if answer.deleted:
             self._deletes.append((revision, *span(request.key, request.end)))
+        for kv in answer.prev_kvs or ():
+            if (kv.mod_revision or revision) < revision and (keys is None or kv.key in keys):
+                self._sights.setdefault(kv.key, []).append(Sight(revision - 1, kv))
         if request.end or (keys is not None and request.key not in keys):
             return
         if answer.deleted == 0:
@@ -256,6 +269,8 @@ class Evidence:
         self.study()
         required = self.required.get(revision)
         if required is None:
+            if revision > self._last:
+                return None  # nobody saw as much: it may be any write's
             return "an answered write has this revision"
         for key, kv in required.items():
             written = after.keys.get(key)
@@ -309,7 +324,7 @@ class Evidence:
         """Was it deleted at a revision in (after, until], as far as is known?"""
         first = bisect_right(self._deletes, after, key=lambda delete: delete[0])
         last = bisect_right(self._deletes, until, key=lambda delete: delete[0])
-        return any(start <= key and (end is None or key < end) for _, start, end in self._deletes[first:last])
+        return any(_covers((start, end), key) for _, start, end in self._deletes[first:last])
 
     def present(self, key: bytes, revision: int) -> int:
         """The revision of the last known write of the key before this one; 0 where it is absent."""
@@ -416,6 +431,11 @@ class Evidence:
         ]
 
 
+def _covers(within: tuple[bytes, bytes | None], key: bytes) -> bool:
+    start, end = within
+    return start <= key and (end is None or key < end)
+
+
 def _inside(call: Call, answer: Answer) -> Iterator[tuple[Request, Answer]]:
     """The requests that were carried out, with their answers."""
     if isinstance(call, Txn):
@@ -425,6 +445,27 @@ def _inside(call: Call, answer: Answer) -> Iterator[tuple[Request, Answer]]:
                 yield from _inside(request, given)
     elif isinstance(call, (Range, Put, Delete)):
         yield call, answer
+
+
+_TELLING = frozenset({Range, Put, Delete, Txn, Grant, Revoke})
+"""Calls whose answer shows the revision that it was read at."""
+
+
+def pairs(call: Call, answer: Answer) -> Iterator[KV]:
+    """The pairs that an answer shows, as far as it does: a range for keys only shows neither values nor,
+    since etcd 3.7, leases, and sends empty ones."""
+    if isinstance(answer, RangeAnswer):
+        bare = isinstance(call, Range) and call.keys_only
+        for kv in answer.kvs or ():
+            yield kv._replace(value=None, lease=None) if bare else kv
+    elif isinstance(answer, PutAnswer):
+        if answer.prev_kv is not None:
+            yield answer.prev_kv
+    elif isinstance(answer, DeleteAnswer):
+        yield from answer.prev_kvs or ()
+    elif isinstance(answer, TxnAnswer) and isinstance(call, Txn):
+        for request, given in _inside(call, answer):
+            yield from pairs(request, given)
 
 
 def _requests(call: Call) -> Iterator[Range | Put | Delete | Compare]:

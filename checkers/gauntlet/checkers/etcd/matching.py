@@ -12,13 +12,14 @@ from gauntlet.checkers.etcd.calls import (
     DeleteAnswer,
     GrantAnswer,
     KeepAliveAnswer,
+    LeasesAnswer,
     PutAnswer,
     RangeAnswer,
     Refused,
     TimeToLiveAnswer,
     TxnAnswer,
 )
-from gauntlet.checkers.etcd.store import Expected, SortedAnswer, element
+from gauntlet.checkers.etcd.store import Expected, SortedAnswer
 
 
 class Difference(NamedTuple):
@@ -54,6 +55,9 @@ def difference(expected: Expected, got: Answer) -> Difference | None:
             return None
         case (KeepAliveAnswer(), KeepAliveAnswer()):
             return _lives(expected.ttl > 0, got.ttl > 0)
+        case (LeasesAnswer(), LeasesAnswer()):
+            same = sorted(expected.ids) == sorted(got.ids)
+            return None if same else Difference("other leases are there", expected.ids, got.ids)
         case (TimeToLiveAnswer(), TimeToLiveAnswer()):
             return _times(expected, got)
     same = type(expected) is type(got)
@@ -79,16 +83,14 @@ def _ranges(expected: RangeAnswer | SortedAnswer, got: RangeAnswer) -> Differenc
 
 
 def _sorted(expected: SortedAnswer, got: Sequence[KV]) -> Difference | None:
-    elements = [element(kv, expected.target) for kv in expected.kvs]
-    shown = [element(kv, expected.target) for kv in got]
-    if elements != shown:
-        return Difference(f"the order by {expected.target} is another one", expected.kvs, tuple(got))
-    pool = {kv.key: kv for kv in expected.pool}
+    pool = {kv.key: (kv, at) for kv, at in zip(expected.pool, expected.elements, strict=True)}
     seen = Counter(kv.key for kv in got)
     for kv in got:
-        here = pool.get(kv.key)
+        here, _ = pool.get(kv.key, (None, None))
         if here is None or seen[kv.key] > 1 or not agree(here, kv):
             return Difference("the range holds something else", here, kv)
+    if [pool[kv.key][1] for kv in got] != list(expected.elements[: len(expected.kvs)]):
+        return Difference("the order of the pairs, or their number, is another one", expected.kvs, tuple(got))
     return None
 
 

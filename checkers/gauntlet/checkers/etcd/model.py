@@ -6,9 +6,13 @@
 3. A lease may run out at any time: an `Expire` of the environment, of unknown outcome. `with_expiries` adds
    them.
 4. Reads that a member may answer from its past (serializable ones) carry no order in real time: `unordered`
-   says which; `relaxed` gives them all the time before their return. Keep-alives and TTL reads are the
-   primary's own knowledge and are not promised to be linearizable; the model knows what they mean, but a
-   check of etcd does not order them by real time either.
+   says which; `relaxed` gives them all the time before their return. Keep-alives, TTL reads and lists of
+   leases are a member's own knowledge and are not promised to be linearizable; the model knows what they
+   mean, but a check of etcd does not order them by real time either.
+5. A txn of compares only is taken at its word: it promises to be linearizable, although etcd (up to 3.7)
+   answers it from the member's own store, as if it were serializable.
+6. Alarms, permissions, quotas and overload refuse an operation at any moment and leave nothing behind: it is
+   recorded as failed and says nothing (`calls.WITHOUT_EFFECT`).
 
 `Evidence` tells what other answers saw at a revision that no answered write owns. With it, an unknown
 operation is rejected at a revision where it contradicts what was seen there or later; that only cuts
@@ -29,6 +33,7 @@ from gauntlet.checkers.etcd.calls import (
     Grant,
     GrantAnswer,
     KeepAlive,
+    Leases,
     Range,
     Refused,
     Revoke,
@@ -86,7 +91,10 @@ class Etcd(Model[State]):
             if revision != taken and not (silent and revision == taken + 1):
                 return Rejected("the answer's revision is another one", taken, revision)
         if isinstance(call, Grant) and isinstance(answer, GrantAnswer):
-            call = Grant(answer.id, call.ttl if answer.ttl is None else answer.ttl)
+            granted = as_granted(call, answer)
+            if isinstance(granted, Rejected):
+                return granted
+            call = granted
         following, expected = apply(state, call, self._keeps)
         found = difference(expected, answer)
         if found is None:
@@ -115,7 +123,7 @@ class Etcd(Model[State]):
 
     def is_read(self, operation: Operation) -> bool:
         call, answer = operation.call, operation.response
-        if isinstance(call, (Range, KeepAlive, TimeToLive)):
+        if isinstance(call, (Range, KeepAlive, TimeToLive, Leases)):
             return True
         if not operation.is_ok:
             return isinstance(call, Txn) and not writes(call)
@@ -139,9 +147,22 @@ class Etcd(Model[State]):
         return (operation.call, operation.response, operation.outcome)
 
 
+def as_granted(call: Grant, answer: GrantAnswer) -> Grant | Rejected:
+    """The grant with what the server chose: the number, where none was asked for, and a longer life."""
+    if call.id not in (0, answer.id):
+        return Rejected("the lease was granted under another number", call.id, answer.id)
+    if answer.ttl is not None and answer.ttl < call.ttl:
+        return Rejected("the lease was granted for a shorter time", call.ttl, answer.ttl)
+    return Grant(answer.id, call.ttl if answer.ttl is None else answer.ttl)
+
+
 def shown_revision(call: Call, answer: Answer) -> int | None:
     """The revision of the header, where it was read together with the content."""
-    if isinstance(call, (Compact, KeepAlive, TimeToLive)) or isinstance(answer, Refused) or answer is None:
+    if (
+        isinstance(call, (Compact, KeepAlive, TimeToLive, Leases))
+        or isinstance(answer, Refused)
+        or answer is None
+    ):
         return None
     return answer.revision
 
@@ -172,7 +193,7 @@ def _asked_in(txn: Txn) -> set[int]:
 def unordered(operation: Operation) -> bool:
     """Does etcd promise nothing about its place in real time? (It cannot be from the future all the same.)"""
     call = call_of(operation)
-    return isinstance(call, (KeepAlive, TimeToLive)) or is_serializable(call)
+    return isinstance(call, (KeepAlive, TimeToLive, Leases)) or is_serializable(call)
 
 
 def relaxed(operations: Sequence[Operation]) -> list[Operation]:

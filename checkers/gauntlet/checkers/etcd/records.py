@@ -8,6 +8,7 @@ response. Lease ids are numbers, TTLs seconds. By `op`:
     range               k     end limit revision sort_order sort_target     kvs more count
                               keys_only count_only serializable min_mod_revision max_mod_revision
                               min_create_revision max_create_revision
+    range_stream        k     as range: one snapshot in pieces, the answer put together
     put                 k     value lease prev_kv ignore_value ignore_lease   prev_kv
     delete_range        k     end prev_kv                                   deleted prev_kvs
     txn                 null  compare success failure                       succeeded responses
@@ -15,6 +16,7 @@ response. Lease ids are numbers, TTLs seconds. By `op`:
     lease_revoke        null  id
     lease_keep_alive    null  id                                            id ttl (0: no such lease)
     lease_time_to_live  null  id keys                                       id ttl granted_ttl keys (-1: none)
+    lease_leases        null                                                ids
     compact             null  revision physical
     lease_expire        null  id                                            seen by nobody: outcome "unknown"
 
@@ -58,6 +60,8 @@ OPS = frozenset(
         "lease_revoke",
         "lease_keep_alive",
         "lease_time_to_live",
+        "lease_leases",
+        "range_stream",
         "lease_expire",
         "compact",
     }
@@ -76,7 +80,7 @@ def decode_call(record: Mapping[str, Any]) -> c.Call:
     if not isinstance(args, Mapping):
         raise ValueError(f"args is {args!r}, not an object")
     match op:
-        case "range":
+        case "range" | "range_stream":
             return _range(record, args)
         case "put":
             return c.Put(
@@ -104,6 +108,8 @@ def decode_call(record: Mapping[str, Any]) -> c.Call:
             return c.KeepAlive(_number(args, "id"))
         case "lease_time_to_live":
             return c.TimeToLive(_number(args, "id"), _flag(args, "keys"))
+        case "lease_leases":
+            return c.Leases()
         case "lease_expire":
             return c.Expire(_number(args, "id"))
         case "compact":
@@ -112,6 +118,8 @@ def decode_call(record: Mapping[str, Any]) -> c.Call:
 
 
 def _range(record: Mapping[str, Any], args: Mapping[str, Any]) -> c.Range:
+    if not args:
+        return c.Range(_bytes("key", record["key"]))
     return c.Range(
         _bytes("key", record["key"]),
         _bytes("end", args.get("end", "")),
@@ -178,6 +186,8 @@ def decode_answer(call: c.Call, response: Any) -> c.Answer:
             return c.RevokeAnswer(revision)
         case c.KeepAlive():
             return c.KeepAliveAnswer(revision, call.id, _number(response, "ttl"))
+        case c.Leases():
+            return c.LeasesAnswer(revision, tuple(_integer("ids", each) for each in response["ids"]))
         case c.TimeToLive():
             keys = response.get("keys")
             listed = None if keys is None else tuple(_bytes("keys", key) for key in keys)
@@ -210,7 +220,7 @@ def _bytes(name: str, value: Any) -> bytes:
 
 
 def _integer(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int:  # nor a bool
         raise ValueError(f"{name} is {value!r}, not an integer")
     return value
 
@@ -257,6 +267,7 @@ _NAMES: dict[type, str] = {
     c.Revoke: "lease_revoke",
     c.KeepAlive: "lease_keep_alive",
     c.TimeToLive: "lease_time_to_live",
+    c.Leases: "lease_leases",
     c.Compact: "compact",
     c.Expire: "lease_expire",
 }
@@ -335,4 +346,8 @@ def refused(operation: Operation) -> Operation:
     answer = c.Refused(str(message))
     if answer not in c.REFUSALS or operation.return_time_ns is None:
         return operation
+    if answer == c.COMPACTED and operation.tags.get("op") == "range_stream":
+        call: Any = operation.call
+        if call.revision <= 0:
+            return operation  # it had taken its snapshot, which was compacted while it read on
     return replace(operation, outcome=Outcome.OK, response=answer)

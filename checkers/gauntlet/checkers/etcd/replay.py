@@ -189,20 +189,18 @@ def _same(expected: Any, got: Any) -> bool:
 
 
 class _Unordered:
-    """The pairs of a range that is sorted by something with equal elements."""
+    """The pairs of a range that is sorted by something with equal elements: `ranks` has that of each."""
 
-    def __init__(self, pool: list[c.KV], count: int, element: Callable[[c.KV], Any]) -> None:
-        self.pool = pool
-        self.count = count
-        self.element = element
+    def __init__(self, pool: list[c.KV], count: int, ranks: list[Any]) -> None:
+        self.here = {kv.key: (kv, rank) for kv, rank in zip(pool, ranks, strict=True)}
+        self.due = ranks[:count]
 
     def allows(self, got: tuple[c.KV, ...]) -> bool:
-        if len(got) != self.count or len({kv.key for kv in got}) != len(got):
+        if len(got) != len(self.due) or len({kv.key for kv in got}) != len(got):
             return False
-        here = {kv.key: kv for kv in self.pool}
         return all(
-            kv.key in here and _same(here[kv.key], kv) and self.element(kv) == self.element(due)
-            for kv, due in zip(got, self.pool, strict=False)
+            kv.key in self.here and _same(self.here[kv.key][0], kv) and self.here[kv.key][1] == due
+            for kv, due in zip(got, self.due, strict=True)
         )
 
 
@@ -354,16 +352,18 @@ class _Store:
         pool = found
         if (low, high, first, last) != (0, _NEVER, 0, _NEVER):
             pool = [kv for kv in found if low <= (kv[3] or 0) <= high and first <= (kv[2] or 0) <= last]
+        elif call.sort_order == "none" and call.limit > 0:
+            pool = found[: call.limit + 1]  # cut first, then sorted
         field = {"key": 0, "version": 4, "create": 2, "mod": 3, "value": 1}[call.sort_target]
         down = call.sort_order == "descend"
         if field or down:
-            pool = sorted(pool, key=lambda kv: kv[field] or type(kv[field] or 0)(), reverse=down)
+            unknown = b"" if field < 2 else 0  # what stands for a field that nobody knows
+            pool = sorted(pool, key=lambda kv: kv[field] or unknown, reverse=down)
+        ranks = [kv[field] for kv in pool]
         if call.keys_only:
             pool = [kv._replace(value=b"", lease=None) for kv in pool]
         size = call.limit if 0 < call.limit < len(pool) else len(pool)
-        kvs: Any = tuple(pool[:size])
-        if field and not (call.keys_only and field == 1):
-            kvs = _Unordered(pool, size, lambda kv: kv[field])
+        kvs: Any = _Unordered(pool, size, ranks) if field else tuple(pool[:size])
         return c.RangeAnswer(None, kvs, size < len(pool), len(found))
 
     def _then(self, call: c.Range) -> list[c.KV] | None:
@@ -390,7 +390,7 @@ class _Store:
                     return c.TTL_TOO_LARGE
                 if isinstance(answer, c.Refused):
                     return c.LEASE_EXISTS if alive else c.GrantAnswer(self.revision, call.id)
-                number = answer.id
+                number = call.id or answer.id
                 if number in self.leases:
                     return c.LEASE_EXISTS
                 self.leases[number], self.attached[number] = answer.ttl, set()
@@ -415,6 +415,8 @@ class _Store:
             case c.KeepAlive():
                 lives = answer is not None and (answer.ttl > 0) == alive
                 return c.KeepAliveAnswer(None, call.id, answer.ttl if lives else int(alive))
+            case c.Leases():
+                return c.LeasesAnswer(None, tuple(sorted(self.leases)))
             case c.TimeToLive():
                 return self._time_to_live(call, answer, alive)
         raise ValueError(f"not an operation of etcd: {call!r}")

@@ -3,8 +3,9 @@
 The order by (revision, write before read, call) is forced for every answer that shows its revision. Open is
 1. who took a gap: each unknown operation that was called early enough and that the model and the evidence
    accept there is tried, the ones that are missed most first;
-2. where answers without a revision stand (`floating`): one that changes nothing is placed as soon as it is
-   accepted; one that has an effect (a compaction) when it is due, or when what comes next needs it;
+2. where answers without a revision stand (`floating`), and those that leave it open whether they took theirs
+   (grants, revocations, writes whose answer is known in part): one that changes nothing is placed as soon as
+   it is accepted; one that has an effect when it is due, or when what comes next needs it;
 3. unknown events that take no revision (a grant, the end of a lease without keys, a compaction): only when
    what comes next is refused without them and accepted with them.
 
@@ -16,19 +17,36 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, compress
 from typing import Any, Final, NamedTuple
 
-from gauntlet.checkers.etcd.calls import Compact, Expire, Grant, GrantAnswer, Refused, Revoke
+from gauntlet.checkers.etcd.calls import (
+    LEASE_NOT_FOUND,
+    Compact,
+    DeleteAnswer,
+    Expire,
+    Grant,
+    GrantAnswer,
+    Refused,
+    Revoke,
+    Txn,
+    TxnAnswer,
+    answer_of,
+    call_of,
+    effective,
+    writes,
+)
 from gauntlet.checkers.etcd.gaps import Evidence
-from gauntlet.checkers.etcd.model import Etcd, unordered
+from gauntlet.checkers.etcd.model import Etcd, shown_revision, unordered
 from gauntlet.checkers.etcd.store import State
 from gauntlet.checkers.etcd.witness import NEVER, used_leases
 from porcupine.history import Operation
 from porcupine.model import Rejected
+from porcupine.outcome import Outcome
 
 TRIES: Final = 20_000  # times it goes back
+TRIES_SILENT: Final = 5_000  # where it proves nothing by that, and the search comes after it
 STEPS: Final = 200_000  # of the model, in all; looked at when going back
 STEPS_EACH: Final = 10  # and for each operation
 _SILENT: Final = (Grant, Revoke, Expire, Compact)
@@ -46,6 +64,35 @@ class Resolved:
     rejection: Rejected | None = None
     state: State | None = None
     tries: int = 0
+
+
+def further(resolved: Resolved, found: Outcome, model: Etcd) -> Resolved:
+    """Where the search gave up, if it got further: it explains more, and nearer to the fault."""
+    explained = [sum(operation.is_ok for operation in order) for order in (resolved.order, found.order)]
+    if explained[1] <= explained[0]:
+        return resolved
+    for end in found.dead_ends:
+        for operation in sorted(end.pending, key=lambda each: each.return_time_ns or 0):
+            answer = operation.response
+            shown = None if answer is None else shown_revision(call_of(operation), answer_of(operation))
+            if shown is not None and shown - effective(answer_of(operation)) != end.state.revision:
+                continue  # it is stuck there because of what went wrong before
+            rejection = model.step(end.state, operation)
+            if isinstance(rejection, Rejected):
+                return replace(
+                    resolved, order=found.order, stuck=operation, rejection=rejection, state=end.state
+                )
+    return resolved
+
+
+def open_ended(operation: Operation) -> bool:
+    """Does the answer leave it open whether it changed something?"""
+    answer = operation.response
+    if isinstance(operation.call, (Grant, Revoke)):
+        return True
+    untold = isinstance(answer, DeleteAnswer) and answer.deleted is None
+    untold = untold or (isinstance(answer, TxnAnswer) and answer.answers is None)
+    return untold and writes(call_of(operation))
 
 
 class _Here(NamedTuple):
@@ -73,9 +120,13 @@ class Resolver:
     ) -> None:
         """`items` in the order of their revisions; `revisions`: of each (revision, does it take it).
         `filled`: who is guessed to have taken a gap, and is tried first."""
-        self.items = items
-        self.revisions = revisions
-        self.floating = floating
+        either = list(map(open_ended, items))
+        fixed = [not each for each in either]
+        self.items = list(compress(items, fixed))
+        self.revisions = list(compress(revisions, fixed))
+        # Where these stand among the others at their revision, or just before it, nothing tells.
+        bound = {id(items[at]): revisions[at][0] for at, each in enumerate(either) if each}
+        self.floating = floating = [*floating, *compress(items, either)]
         self.unknown = sorted(unknown, key=lambda operation: operation.call_time_ns)
         place = {id(operation): number for number, operation in enumerate(self.unknown)}
         self.hints = {gap: place[id(operation)] for gap, operation in filled.items()}
@@ -84,16 +135,27 @@ class Resolver:
         self.evidence = evidence
         self.quiet = [isinstance(operation.response, Refused) for operation in floating]
         returns = [
-            NEVER if operation.return_time_ns is None else operation.return_time_ns for operation in items
+            NEVER if operation.return_time_ns is None else operation.return_time_ns
+            for operation in self.items
         ]
+        self.told: dict[int, list[tuple[int, bool]]] = {}  # by lease: (position, must it be there?)
+        for position, operation in enumerate(self.items):
+            self._tell(position, operation)
+        self._place_floating(returns, bound)
+        for begin, numbers in self.arriving.items():  # until then they have to wait, and nothing passes them
+            if begin:
+                ended = min(floating[number].return_time_ns or 0 for number in numbers)
+                returns[begin - 1] = min(returns[begin - 1], ended)
         self.deadline = list(accumulate(reversed(returns), min, initial=NEVER))
         self.deadline.reverse()
-        self._place_floating(returns)
+        for told in self.told.values():
+            told.sort()
 
-    def _place_floating(self, returns: list[float]) -> None:
-        """Each may stand before any of the items from `begin` to `end`."""
+    def _place_floating(self, returns: list[float], bound: Mapping[int, int]) -> None:
+        """Each may stand before any of the items from `begin` to `due`: by time, and by the revision that it
+        shows, if any (`bound`)."""
         self.arriving: dict[int, tuple[int, ...]] = {}
-        self.due: list[int] = []
+        self.due = [0] * len(self.floating)
         if not self.floating:
             return
         by_return = sorted(range(len(returns)), key=returns.__getitem__)
@@ -104,17 +166,53 @@ class Resolver:
         calls = [self.items[position].call_time_ns for position in strict]
         nearest = list(accumulate(reversed(strict), min, initial=len(self.items)))
         nearest.reverse()
-        for number, operation in enumerate(self.floating):
+        ended = sorted((operation.return_time_ns or 0, id(operation)) for operation in self.floating)
+        begins: dict[int, int] = {}
+        after = passed = 0  # none that is called later may stand before `after`
+        for number, operation in sorted(enumerate(self.floating), key=lambda each: each[1].call_time_ns):
+            while passed < len(ended) and ended[passed][0] < operation.call_time_ns:
+                after = max(after, begins[ended[passed][1]])
+                passed += 1
             begin = furthest[bisect_left(times, operation.call_time_ns)] + 1
+            due = nearest[bisect_left(calls, (operation.return_time_ns or 0) + 1)]
+            revision = bound.get(id(operation))
+            if revision is not None:
+                begin = max(begin, bisect_left(self.revisions, (revision, False)))
+                due = min(due, bisect_left(self.revisions, (revision + 1, False)))
+            begins[id(operation)] = begin = max(begin, after)
             self.arriving[begin] = (*self.arriving.get(begin, ()), number)
-            self.due.append(nearest[bisect_left(calls, (operation.return_time_ns or 0) + 1)])
+            self._tell(begin, operation)
+            self.due[number] = due
+
+    def _tell(self, position: int, operation: Operation) -> None:
+        """Notes what an answer tells of the one lease that it depends on."""
+        answer = operation.response
+        if isinstance(operation.call, Grant):
+            number = answer.id if isinstance(answer, GrantAnswer) else operation.call.id
+            self.told.setdefault(number, []).append((position, isinstance(answer, Refused)))
+            return
+        leases = set(used_leases(operation.call))
+        if len(leases) == 1 and not (isinstance(answer, Refused) and answer != LEASE_NOT_FOUND):
+            taken = operation.call
+            if isinstance(taken, Txn) and isinstance(answer, TxnAnswer):
+                leases = set(used_leases(Txn((), taken.success if answer.succeeded else taken.failure)))
+            for lease in leases:
+                self.told.setdefault(lease, []).append((position, not isinstance(answer, Refused)))
+
+    def _may_end(self, lease: int, position: int) -> int:
+        """2 where the next answer that tells of the lease needs it gone, 0 where it needs it, else 1."""
+        told = self.told.get(lease, [])
+        place = bisect_left(told, (position, False))
+        return 1 if place == len(told) else 0 if told[place][1] else 2
 
     def run(self) -> Resolved:
         order: list[Operation] = []
         here = _Here(0, self.model.init(), 0, self.arriving.get(0, ()))
         stack: list[tuple[int, Iterator[_Move]]] = []
         best = Resolved(False, [], not self._silent())
+        furthest = (-1, 0)  # answers explained, and how little was assumed for it
         tries = 0
+        most = TRIES if best.exhausted else TRIES_SILENT
         left = STEPS + STEPS_EACH * len(self.items)
         while here.item < len(self.items) or here.waiting:
             left -= 1
@@ -125,12 +223,14 @@ class Resolver:
                 if move is not None:
                     stack.append((len(order), moves))
                 else:
-                    if len(order) >= len(best.order):
+                    assumed = here.used.bit_count()
+                    if (len(order) - assumed, -assumed) > furthest:
+                        furthest = (len(order) - assumed, -assumed)
                         best.order, best.state = list(order), here.state
                         best.stuck, best.rejection = self._stuck(here)
             while move is None:
                 tries += 1
-                if not stack or tries > TRIES or left < 0:
+                if not stack or tries > most or left < 0:
                     best.exhausted = best.exhausted and not stack
                     best.tries = tries
                     return best
@@ -147,6 +247,8 @@ class Resolver:
 
     def _silent(self) -> bool:
         """Are there events whose place is more than a matter of revisions?"""
+        if not all(self.quiet):
+            return True
         calls = [operation.call for operation in (*self.unknown, *self.items, *self.floating)]
         return any(isinstance(call, _SILENT) for call in calls)
 
@@ -167,10 +269,7 @@ class Resolver:
         item = self.items[here.item]
         revision, taking = self.revisions[here.item]
         if state.revision < revision - taking:
-            # A revocation takes its revision or not, as its lease has keys or not.
-            early = isinstance(item.call, Revoke) and state.revision == revision - 1
-            if not early or isinstance(self.model.step(state, item), Rejected):
-                return None, self._fill(here)
+            return None, self._fill(here)
         following = self.model.step(state, item)
         if isinstance(following, Rejected):
             return None, self._help(here, item)
@@ -202,12 +301,19 @@ class Resolver:
                     if not isinstance(following, Rejected):
                         yield _Move(self.floating[other], self._without(here, other, following))
         yield from self._help(here, operation)
+        if here.item < len(self.items) and self._open(here):
+            yield from self._fill(here)
 
     def _fill(self, here: _Here) -> Iterator[_Move]:
-        """Rule 1."""
+        """Rule 1. Some that wait may be it, too: a revocation, or a write that lost its revision."""
         gap = here.state.revision + 1
+        for number in here.waiting:
+            if not self.quiet[number] and self._free(number, here):
+                following = self.model.step(here.state, self.floating[number])
+                if not isinstance(following, Rejected) and following.revision == gap:
+                    yield _Move(self.floating[number], self._without(here, number, following))
         hint = self.hints.get(gap)
-        if hint is not None and not here.used >> hint & 1:
+        if hint is not None and hint in self._available(here):
             following = self.model.step(here.state, self.unknown[hint])
             if not isinstance(following, Rejected) and following.revision == gap:
                 yield _Move(self.unknown[hint], here._replace(state=following, used=here.used | 1 << hint))
@@ -218,7 +324,7 @@ class Resolver:
             operation = self.unknown[number]
             following = self.model.step(here.state, operation)
             if not isinstance(following, Rejected) and following.revision == gap:
-                missed = self._missed(operation.call, gap, here.state)
+                missed = self._missed(operation.call, gap, here, following)
                 found.append((-missed, number, following))
         found.sort(key=lambda entry: entry[:2])
         seen: set[State] = set()
@@ -228,10 +334,24 @@ class Resolver:
                 after = here._replace(state=following, used=here.used | 1 << number)
                 yield _Move(self.unknown[number], after)
 
-    def _missed(self, call: Any, gap: int, state: State) -> int:
-        if self.evidence is None:
-            return 0
-        return self.evidence.missed(call, gap, state)
+    def _missed(self, call: Any, gap: int, here: _Here, following: State) -> int:
+        """How much speaks for this call at this gap."""
+        missed = 0 if self.evidence is None else self.evidence.missed(call, gap, here.state)
+        if isinstance(call, (Revoke, Expire)):
+            end = self._may_end(call.id, here.item)
+            missed = missed + end if end and missed else -1
+        for number in here.waiting:
+            target = self.floating[number]
+            if self.quiet[number] and self._allows(following, target):
+                missed += 2 * (not self._allows(here.state, target))
+        return missed
+
+    def _open(self, here: _Here) -> bool:
+        """Is the next revision a gap?"""
+        if here.item == len(self.items):
+            return True  # nobody saw what follows
+        revision, taking = self.revisions[here.item]
+        return here.state.revision < revision - taking
 
     def _available(self, here: _Here) -> Iterator[int]:
         deadline = self.deadline[here.item]
@@ -253,11 +373,14 @@ class Resolver:
         if isinstance(target.call, Grant):  # it needs the lease to be gone, or to be there to be refused
             answer = target.response
             leases = [answer.id if isinstance(answer, GrantAnswer) else target.call.id]
+        last = here.item == len(self.items)
+        gap = self._open(here)
         for number in self._available(here):
             call = self.unknown[number].call
-            if isinstance(call, Compact) or (isinstance(call, (Grant, Revoke, Expire)) and call.id in leases):
+            lease = isinstance(call, (Grant, Revoke, Expire)) and call.id in leases
+            if last or lease or isinstance(call, Compact):
                 following = self.model.step(state, self.unknown[number])
-                if isinstance(following, Rejected) or following.revision != state.revision:
+                if isinstance(following, Rejected) or (following.revision != state.revision and not gap):
                     continue
                 if self._allows(following, target):
                     yield _Move(

@@ -6,7 +6,10 @@ recorded here either: create_revision, lease, `more`. Values of 20 bytes and mor
 FNV-1a hash, in requests not always; here they do everywhere.
 
 - A put, delete or get that upstream wrapped into a txn without conditions is itself again, but for gets.
-- An error leaves a write unknown and a read without effect, unless the store said something by it.
+- An error leaves a write unknown and a read without effect, unless the store said something by it, or had
+  not looked at the request yet.
+- A request that lost its answer but stands in the servers' logs ("Persisted") was carried out before its
+  Return, at the revision that is told, if any.
 - Defragmentation changes nothing and is left out.
 """
 
@@ -94,13 +97,33 @@ def _outcome(
         refused = c.Refused(error)
         if refused in c.REFUSALS:
             return Outcome.OK, refused
+        if refused in c.WITHOUT_EFFECT:
+            return Outcome.FAILED, None
         changes = c.writes(call) or isinstance(call, (c.Grant, c.Compact))
         return Outcome.UNKNOWN if changes else Outcome.FAILED, None
     if output.get("ClientError"):
         return Outcome.OK, c.Refused(f"etcdserver: {output['ClientError']}")
     if output.get("Persisted"):
-        return Outcome.UNKNOWN, None
+        return Outcome.OK, _persisted(call, int(output.get("PersistedRevision") or 0) or None)
     return Outcome.OK, _answer(call, given, output)
+
+
+def _persisted(call: c.Call, revision: int | None) -> c.Answer:
+    """Of a request that the servers' logs hold: it was carried out, and its answer was lost."""
+    match call:
+        case c.Put():
+            return c.PutAnswer(revision)
+        case c.Delete():
+            return c.DeleteAnswer(revision)
+        case c.Txn():
+            return c.TxnAnswer(revision, None)
+        case c.Range():
+            return c.RangeAnswer(revision, None)
+        case c.Grant():
+            return c.GrantAnswer(revision, call.id)
+        case c.Revoke():
+            return c.RevokeAnswer(revision)
+    return c.CompactAnswer(None)
 
 
 def _call(given: Mapping[str, Any]) -> c.Call | None:

@@ -33,6 +33,8 @@ class Shrunk:
     operations: list[Operation]
     others: int
     how: str
+    searched: bool = False
+    """Else their answers alone show it."""
 
     @property
     def text(self) -> str:
@@ -50,12 +52,19 @@ def shrink(judgement: Judgement, named: Sequence[Operation]) -> Shrunk | None:
     kept = {id(each) for each in named}
     everything = {id(each) for each in judgement.operations}
     for chosen in (kept, everything):
-        candidate = [_weaker(each, chosen) for each in judgement.operations if _stays(each, chosen, model)]
-        found = search(relaxed(candidate), model.for_part(candidate), UNREDUCED, _BUDGET)
-        if found.verdict is Verdict.INVALID:
+        others = still_fails(judgement.operations, chosen, model)
+        if others is not None:
             mine = [each for each in judgement.operations if id(each) in chosen and each.is_ok]
-            return Shrunk(mine, len(candidate) - len(mine), "a search without reductions finds no order")
+            return Shrunk(mine, others - len(mine), "a search without reductions finds no order", True)
     return None
+
+
+def still_fails(operations: Sequence[Operation], chosen: set[int], model: Etcd) -> int | None:
+    """How many operations were judged, where those chosen (by id()) have no order as recorded, with every
+    other write as of unknown outcome; None where they have one, or where that was not found out."""
+    candidate = [_weaker(each, chosen) for each in operations if _stays(each, chosen, model)]
+    found = search(relaxed(candidate), model.for_part(candidate), UNREDUCED, _BUDGET)
+    return len(candidate) if found.verdict is Verdict.INVALID else None
 
 
 def contradict(one: Operation, other: Operation) -> bool:

@@ -7,7 +7,8 @@ Rules (etcd's own, see its mvcc, txn and lease packages):
    1; otherwise its version grows by one. What changes no key takes no revision.
 2. A range reads the store at a revision, by default the current one: compacted below the compaction's, future
    above the current one. `count` is what the range holds, whatever limit and filters leave of it; `more` says
-   that the limit cut something off. The header always shows the current revision.
+   that the limit cut something off. With a sort target, but neither an order nor filters, the limit cuts
+   before the sort. The header always shows the current revision.
 3. The compares of a txn, those of nested txns too, see the store before the txn and choose one path. All
    operations on it are checked before any is carried out; each then sees what the ones before it did. A
    compare of an absent key sees zeroes; of its value it fails.
@@ -45,6 +46,8 @@ from gauntlet.checkers.etcd.calls import (
     GrantAnswer,
     KeepAlive,
     KeepAliveAnswer,
+    Leases,
+    LeasesAnswer,
     Put,
     PutAnswer,
     Range,
@@ -143,16 +146,21 @@ def lease_key(number: int) -> bytes:
     return (number + (1 << 63)).to_bytes(9, "big")
 
 
+def lease_id(key: bytes) -> int:
+    """The inverse of `lease_key`."""
+    return int.from_bytes(key, "big") - (1 << 63)
+
+
 class SortedAnswer(NamedTuple):
     """A range sorted by something else than its keys: equal elements come in any order, so any pairs of
-    `pool` whose sorted elements are those of `kvs` will do."""
+    `pool` whose elements are the first of `elements` will do."""
 
     revision: int | None
     kvs: tuple[KV, ...]
     more: bool
     count: int  # type: ignore[assignment]  # as in RangeAnswer
     pool: tuple[KV, ...]
-    target: str
+    elements: tuple[bytes | int, ...]  # what each pair of the pool is sorted by
 
 
 Expected = Answer | SortedAnswer
@@ -209,6 +217,8 @@ def apply(state: State, call: Call, keeps: Keeps = everything) -> tuple[State, E
             return state, KeepAliveAnswer(None, call.id, ALIVE if alive else 0)
         case TimeToLive():
             return state, _time_to_live(state, call)
+        case Leases():
+            return state, LeasesAnswer(None, tuple(map(lease_id, dict(state.leases.range(b"")))))
     return change.end(), answer
 
 
@@ -399,19 +409,19 @@ class _Change:
 
 def select(request: Range, found: Sequence[KV], revision: int) -> Expected:
     """What a range answers of the pairs that it found, which are in key order."""
-    count = len(found)
+    count, limit, target = len(found), request.limit, request.sort_target
     pool = [kv for kv in found if _passes(request, kv)] if _filtered(request) else list(found)
-    by_key = request.sort_target == "key"
-    if request.keys_only:
-        pool = [kv._replace(value=b"", lease=None) for kv in _ordered(request, pool)]
-    else:
-        pool = _ordered(request, pool)
-    limit = request.limit
     more = 0 < limit < len(pool)
+    if more and request.sort_order == "none" and not _filtered(request):
+        pool = pool[: limit + 1]  # etcd reads no more than these, and then sorts them
+    pool = _ordered(request, pool)
+    elements = () if target == "key" else tuple(element(kv, target) for kv in pool)
+    if request.keys_only:
+        pool = [kv._replace(value=b"", lease=None) for kv in pool]
     kvs = tuple(pool[:limit]) if more else tuple(pool)
-    if by_key or (request.keys_only and request.sort_target == "value"):
+    if target == "key":
         return RangeAnswer(revision, kvs, more, count)
-    return SortedAnswer(revision, kvs, more, count, tuple(pool), request.sort_target)
+    return SortedAnswer(revision, kvs, more, count, tuple(pool), elements)
 
 
 def _ordered(request: Range, pool: list[KV]) -> list[KV]:

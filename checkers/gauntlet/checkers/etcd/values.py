@@ -21,9 +21,9 @@ from dataclasses import replace
 from typing import Any
 
 from gauntlet.checkers.etcd import calls as c
-from gauntlet.checkers.etcd.gaps import puts
+from gauntlet.checkers.etcd.gaps import pairs, puts
 from gauntlet.checkers.etcd.matching import difference
-from gauntlet.checkers.etcd.model import Etcd, shown_revision, unordered, with_expiries
+from gauntlet.checkers.etcd.model import Etcd, as_granted, shown_revision, unordered, with_expiries
 from gauntlet.checkers.etcd.store import State, apply
 from gauntlet.checkers.etcd.words import value_words
 from porcupine.checking import check
@@ -91,7 +91,7 @@ def stands_for(operations: Sequence[Operation]) -> dict[tuple[bytes, int], bytes
             written[put.key, put.value] = written.get((put.key, put.value), 0) + 1
         if not operation.is_ok:
             continue
-        for kv in _pairs(operation.response):
+        for kv in pairs(c.call_of(operation), c.answer_of(operation)):
             if kv.value is not None and kv.mod_revision:
                 seen.setdefault((kv.key, kv.mod_revision), set()).add(kv.value)
         for key, revision, value in _own(operation):
@@ -113,13 +113,6 @@ def _own(operation: Operation) -> list[tuple[bytes, int, bytes]]:
         mine = (each for each in branch if isinstance(each, c.Put) and not each.ignore_value)
         return [(put.key, answer.revision or 0, put.value) for put in mine]
     return []
-
-
-def _pairs(answer: Any) -> list[c.KV]:
-    kvs = getattr(answer, "kvs", None)
-    if kvs:
-        return list(kvs)
-    return [kv for each in getattr(answer, "answers", None) or () for kv in _pairs(each)]
 
 
 def hints(operations: Sequence[Operation]) -> dict[int, int]:
@@ -175,7 +168,9 @@ class Values(Model[State]):
             return following if isinstance(following, Rejected) else _flat(following)
         answer: Any = operation.response
         if isinstance(call, c.Grant) and isinstance(answer, c.GrantAnswer):
-            call = c.Grant(answer.id, call.ttl if answer.ttl is None else answer.ttl)
+            call = as_granted(call, answer)
+            if isinstance(call, Rejected):
+                return call
         following, expected = apply(state, call, _nothing)
         found = difference(_stripped(expected), answer)
         if found is not None and not (isinstance(call, c.Range) and _by_revision(call)):

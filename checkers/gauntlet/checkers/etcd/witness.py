@@ -3,7 +3,8 @@
 1. An answer's header revision names the state it was read from; a write's is its own. So operations are
    ordered by (revision, write before read, call): n log n, with no search.
 2. A revision that no answered write owns is a gap: `gaps.Filler` finds an unknown write or an expiry for it.
-   A revocation whose header shows a gap is the write of that revision, because its lease had keys.
+   A revocation whose header shows a gap is guessed to be its write, because its lease had keys, unless
+   somebody saw that revision before it was called: then another lease ran out there.
 3. Answers whose revision is not read with the content (compactions, refusals) float: they are put behind all
    that had returned before they were called, as far as a look at the latest ones tells. A refusal for want of
    a lease moves behind the end of that lease.
@@ -131,13 +132,17 @@ def _revocations(
     owners: dict[int, Operation],
     first: int,
 ) -> None:
-    """Those whose header shows a gap are its write, because their lease had keys. Where unknown writes might
-    be it instead, the filler decides."""
+    """Those whose header shows a gap are guessed to be its write, because their lease had keys; where it was
+    seen before they were called, another lease ran out at it. Where unknown writes might be it instead, the
+    filler decides."""
     if any(writes(call_of(operation)) and not isinstance(operation.call, Expire) for operation in unknown):
         return
-    for position in sorted(revocations, key=keys.__getitem__):
+    shown = sorted({keys[position] >> 2 for position in revocations} - owners.keys())
+    latest = dict(zip(shown, deadlines(shown, placed, keys), strict=True))
+    for position in revocations:
         revision = keys[position] >> 2
-        if revision > first and revision not in owners:
+        early = placed[position].call_time_ns <= latest.get(revision, -1)
+        if early and revision > first and revision not in owners:
             owners[revision] = placed[position]
             keys[position] = 4 * revision
 
@@ -169,18 +174,17 @@ def _fill(
     witness.deadlines = deadlines(witness.gaps, placed, keys)
     pool = [operation for operation in unknown if writes(call_of(operation))]
     witness.evidence = Evidence(placed, witness.gaps, pool)
-    revoked = {
-        keys[position] >> 2: position
-        for position, operation in enumerate(placed)
-        if type(operation.response) is RevokeAnswer and keys[position] & 3 == _READ
-    }
-    revocations = {revision: placed[position] for revision, position in revoked.items()}
+    revoked: dict[int, dict[int, int]] = {}  # by revision: positions by id()
+    for position, operation in enumerate(placed):
+        if type(operation.response) is RevokeAnswer and keys[position] & 3 == _READ:
+            revoked.setdefault(keys[position] >> 2, {})[id(operation)] = position
+    revocations = {at: [placed[each] for each in those.values()] for at, those in revoked.items()}
     filler = Filler(witness.evidence, pool, witness.deadlines, revocations)
     witness.filled, witness.missing = filler.fill()
     for gap, operation in list(witness.filled.items()):
         if operation.is_ok:
             owners[gap] = witness.filled.pop(gap)
-            keys[revoked[gap]] = 4 * gap
+            keys[revoked[gap][id(operation)]] = 4 * gap
             witness.gaps.remove(gap)
             continue
         placed.append(operation)

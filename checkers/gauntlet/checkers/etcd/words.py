@@ -17,6 +17,8 @@ from gauntlet.checkers.etcd.calls import (
     GrantAnswer,
     KeepAlive,
     KeepAliveAnswer,
+    Leases,
+    LeasesAnswer,
     Put,
     PutAnswer,
     Range,
@@ -82,6 +84,8 @@ def call_words(call: Call) -> str:
             return f"lease_keep_alive({call.id:x})"
         case TimeToLive():
             return f"lease_time_to_live({call.id:x})"
+        case Leases():
+            return "lease_leases"
         case Compact():
             return f"compact({call.revision})"
 
@@ -103,6 +107,8 @@ def answer_words(answer: object) -> str:
             return f"lease {answer.id:x}{_at(answer.revision)}"
         case KeepAliveAnswer() | TimeToLiveAnswer():
             return f"{answer.ttl} s" if answer.ttl > 0 else "no such lease"
+        case LeasesAnswer():
+            return f"leases {' '.join(f'{number:x}' for number in answer.ids)}".rstrip()
         case Refused():
             return f"refused: {answer.message}"
     revision = getattr(answer, "revision", None)

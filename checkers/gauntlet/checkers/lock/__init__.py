@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from gauntlet.checkers.lock.check import GUARANTEES, check_locks, judge_locks
 from gauntlet.checkers.lock.records import recipes
+from gauntlet.checkers.lock.tenure import World
 
-__all__ = ["GUARANTEES", "check_locks", "judge_locks", "recipes"]
+__all__ = ["GUARANTEES", "World", "check_locks", "judge_locks", "recipes"]

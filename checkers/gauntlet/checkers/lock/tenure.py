@@ -28,9 +28,9 @@ from typing import Any
 
 from gauntlet.checkers.etcd import calls as c
 from gauntlet.checkers.guarantees import Finding, Tally
-from gauntlet.checkers.lease import Timeline
+from gauntlet.checkers.lease import Bounds, Timeline, timelines
 from gauntlet.checkers.lock.records import Campaign, Held, Lock, Proclaim, Resign, Unlock, words
-from gauntlet.checkers.watch.ledger import Ledger
+from gauntlet.checkers.watch.ledger import Effects, Ledger
 from gauntlet.checkers.watch.records import text_of
 from porcupine.history import Operation
 
@@ -158,6 +158,19 @@ def guarded_writes(operations: Iterable[Operation], held: Sequence[Tenure]) -> l
     return found
 
 
+@dataclass(slots=True)
+class World:
+    """What holders are judged by. operations: those that are no calls of locks or elections, in the
+    vocabulary of `gauntlet.checkers.etcd`: they tell of the leases and of guarded writes. effects: a complete
+    history of what each revision did. leader_changes: of etcd's own leader."""
+
+    operations: Sequence[Operation]
+    effects: Effects | None = None
+    faults: Sequence[Mapping[str, Any]] = ()
+    leader_changes: Sequence[int] | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+
+
 class Holders:
     """Checks the tenures of all names."""
 
@@ -171,6 +184,21 @@ class Holders:
                 # It never let go: it may think that it holds for as long as its lease can live.
                 known = line is not None and line.lease.ttl is not None
                 tenure.end = line.latest_end(NEVER) if line is not None and known else tenure.start
+
+    @classmethod
+    def judged(cls, ours: Sequence[Operation], tally: Tally, world: World) -> tuple[Holders, list[Guarded]]:
+        """What locks and elections have in common: grants, exclusion, fencing, and keys that are kept.
+        `ours`: the calls of their own."""
+        held = tenures(ours, world.operations)
+        _, lines = timelines(world.operations, world.faults, world.leader_changes, world.bounds)
+        writes = guarded_writes(world.operations, held)
+        holders = cls(held, lines, tally)
+        holders.shown(writes)
+        holders.granted(None if world.effects is None else Ledger(world.effects, (), complete=True))
+        holders.exclusion()
+        holders.fencing(writes)
+        holders.kept(writes)
+        return holders, writes
 
     def certainly_there(self, tenure: Tenure, at: int) -> bool:
         """Does the tenure's key exist at this moment, by lease and by what may have deleted it?"""
@@ -273,7 +301,9 @@ class Holders:
             self.tally.doubt("exclusion", why)
         elif self.certainly_there(first, second.start) and self.certainly_there(second, second.start):
             text = f"{both}, although the leases of both were alive and neither had let go."
-            fail(self.tally, "exclusion", "two holders at once", text, *operations)
+            found = _finding("exclusion", "two holders at once", text, operations)
+            found.due = "the second waits until the first lets go or its lease ends", "both were granted it"
+            self.tally.fail(found)
         else:
             text = (
                 f"{both}: a lease may have run out. As documented: etcd promises no exclusion to a holder "

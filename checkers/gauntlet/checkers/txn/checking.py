@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gauntlet.checkers.objects import without_collector
 from gauntlet.checkers.records import Run
-from gauntlet.checkers.txn.analysis import Analysis, Findings
 from gauntlet.checkers.txn.anomalies import (
     STRICT_SERIALIZABLE,
     WRONG_REVISION,
@@ -25,12 +25,12 @@ from gauntlet.checkers.txn.anomalies import (
     weakest,
 )
 from gauntlet.checkers.txn.cycles import Cycles, find_cycles
-from gauntlet.checkers.txn.graph import Graph, add_process, add_time
-from gauntlet.checkers.txn.lists import Lists
+from gauntlet.checkers.txn.graph import NAMES, RW
+from gauntlet.checkers.txn.order import find_order
+from gauntlet.checkers.txn.proof import SERIAL, anomaly_lines, order_lines, part_of
+from gauntlet.checkers.txn.readings import Reading, read
 from gauntlet.checkers.txn.records import Txn, Txns, Unsuitable, is_txn, read_txns
-from gauntlet.checkers.txn.registers import Registers
-from gauntlet.checkers.txn.revisions import RevisionOrder
-from gauntlet.checkers.txn.stories import Source, tell
+from gauntlet.checkers.txn.stories import tell
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.search import Verdict
 
@@ -59,7 +59,7 @@ def check_transactions(run: Run, model: str | None = None) -> CheckResult:
     none: see the modules' rules for what is inferred. ValueError for what are no transactions, and for a
     model that is not in `anomalies.MODELS`.
     """
-    asked = model or str(run.notes.get(MODEL_NOTE, STRICT_SERIALIZABLE))
+    asked = model or model_of(run)
     against = forbidden(asked)
     with without_collector():
         txns = read_txns(filter(is_txn, run.history))
@@ -67,54 +67,70 @@ def check_transactions(run: Run, model: str | None = None) -> CheckResult:
         return CheckResult(NAME, Verdict.UNKNOWN, "no transaction was answered: there is nothing to check")
     try:
         with without_collector():
-            by_value, analyses = _by_value(txns)
-            passes = {"by_value": by_value}
-            if txns.has_revisions:
-                passes["by_revision"] = _by_revision(txns, analyses)
+            found = read(txns)
+            passes = {name: _finish(each, txns.real) for name, each in found.items()}
     except Unsuitable as error:
         return CheckResult(NAME, Verdict.UNKNOWN, str(error))
-    return _result(asked, against, txns, passes)
+    result, worst = _result(asked, against, txns, passes)
+    with without_collector():
+        if worst is None:
+            _prove_order(result, found, asked, txns)
+        else:
+            _prove_anomaly(result, worst, passes, txns)
+    return result
 
 
-def _by_value(txns: Txns) -> tuple[Pass, list[Analysis]]:
-    analyses: list[Analysis] = []
-    if txns.lists:
-        analyses.append(Lists(txns))
-    if txns.registers:
-        analyses.append(Registers(txns))
-    graph = Graph(len(txns.real))
-    for analysis in analyses:
-        analysis.add_edges(graph)
-    return _finish(graph, txns.real, [each.findings for each in analyses], analyses), analyses
+def model_of(run: Run) -> str:
+    """The consistency model that is asked for."""
+    return str(run.notes.get(MODEL_NOTE, STRICT_SERIALIZABLE))
 
 
-def _by_revision(txns: Txns, analyses: Sequence[Analysis]) -> Pass:
-    revisions = RevisionOrder(analyses, txns.real)
-    graph = Graph(len(txns.real))
-    revisions.add_edges(graph)
-    return _finish(graph, txns.real, [revisions.findings], [revisions])
+def _prove_order(result: CheckResult, found: dict[str, Reading], asked: str, txns: Txns) -> None:
+    order = find_order(found, txns, asked)
+    if order is None:
+        text = f"nothing that {asked} forbids can be inferred; it allows cycles, so there is no order to show"
+        result.details["certificate"] = {"kind": "rules", "text": text}
+        return
+    if order.kind == SERIAL:
+        how = "carried out one after the other by the verifier"
+    else:
+        how = "every dependency that can be inferred goes forward in it"
+    text = f"an order of {len(txns.real)} transactions, {how}"
+    result.details["certificate"] = {"kind": "order", "operations": len(txns.real), "text": text}
+    result.proof = partial(order_lines, order, txns)
 
 
-def _finish(
-    graph: Graph, txns: Sequence[Txn], findings: Sequence[Findings], sources: Sequence[Source]
-) -> Pass:
-    add_process(graph, txns)
-    add_time(graph, txns)
-    cycles = find_cycles(graph)
+def _prove_anomaly(result: CheckResult, worst: Anomaly, passes: dict[str, Pass], txns: Txns) -> None:
+    which = next(name for name, each in passes.items() if worst in each.anomalies.get(worst.name, ()))
+    part = part_of(worst, which, txns)
+    text = f"{worst.name} of {len(worst.txns)} transactions"
+    if part:
+        text += f"; a history of {len(part)} transactions still shows it (judged again by itself)"
+    if part and result.explanation is not None:
+        result.explanation["shrunk"] = [txn.operation.id for txn in part]
+    result.details["certificate"] = {"kind": "contradiction", "operations": len(part) or None, "text": text}
+    result.proof = partial(anomaly_lines, worst, which, part)
+
+
+def _finish(reading: Reading, txns: Sequence[Txn]) -> Pass:
+    cycles = find_cycles(reading.graph)
     anomalies: dict[str, list[Anomaly]] = {}
     counts: dict[str, int] = {}
-    for each in findings:
+    for each in reading.findings:
         for name, kept in each.kept.items():
             anomalies.setdefault(name, []).extend(kept)
         for name, count in each.counts.items():
             counts[name] = counts.get(name, 0) + count
     for name, found in cycles.kept.items():
-        anomalies[name] = [tell(name, cycle, txns, sources) for cycle in found]
+        anomalies[name] = [tell(name, cycle, txns, reading.sources) for cycle in found]
         counts[name] = cycles.counts[name]
-    return Pass(anomalies, counts, cycles, graph.edges())
+    return Pass(anomalies, counts, cycles, reading.graph.edges())
 
 
-def _result(asked: str, against: set[str], txns: Txns, passes: dict[str, Pass]) -> CheckResult:
+def _result(
+    asked: str, against: set[str], txns: Txns, passes: dict[str, Pass]
+) -> tuple[CheckResult, Anomaly | None]:
+    """The verdict, and the anomaly that it is told by."""
     names = {name for each in passes.values() for name in each.anomalies}
     bad = {name for name in names if name in against or name == WRONG_REVISION}
     broken = refuted(names)
@@ -135,7 +151,7 @@ def _result(asked: str, against: set[str], txns: Txns, passes: dict[str, Pass]) 
     if not bad:
         also = f"; {asked} allows {', '.join(sorted(names))}" if names else ""
         summary = f"{count} transactions do not contradict {asked}{also}"
-        return CheckResult(NAME, Verdict.VALID, summary, details)
+        return CheckResult(NAME, Verdict.VALID, summary, details), None
     first = min(
         (
             found
@@ -148,7 +164,7 @@ def _result(asked: str, against: set[str], txns: Txns, passes: dict[str, Pass]) 
     )
     not_kept = ", ".join(weakest(broken)) or "etcd's promise of revisions"
     summary = f"{', '.join(sorted(bad))}: not {not_kept}" + (f"; {disagreement}" if disagreement else "")
-    return CheckResult(NAME, Verdict.INVALID, summary, details, _explanation(first, disagreement))
+    return CheckResult(NAME, Verdict.INVALID, summary, details, _explanation(first, disagreement)), first
 
 
 def _details(each: Pass) -> dict[str, Any]:
@@ -188,13 +204,28 @@ def _at(anomaly: Anomaly) -> int:
     return max(txn.operation.return_time_ns or txn.operation.call_time_ns for txn in anomaly.txns)
 
 
+def _expectations(anomaly: Anomaly) -> list[dict[str, Any]]:
+    """Of a cycle: whoever missed a write comes after it by the other steps, and should have seen it."""
+    return [
+        {
+            "operation": step["from"],
+            "description": f"T{step['from']}",
+            "reason": f"by the other steps it comes after T{step['to']}",
+            "expected": f"it sees what T{step['to']} wrote",
+            "got": step["text"],
+        }
+        for step in anomaly.steps
+        if step["type"] == NAMES[RW]
+    ]
+
+
 def _explanation(anomaly: Anomaly, disagreement: str) -> dict[str, Any]:
     operations = [txn.operation.id for txn in anomaly.txns]
     return {
         "label": f"{anomaly.name} ({title(anomaly.name)})",
         "text": anomaly.text,
         "operations": operations,
-        "expectations": [],
+        "expectations": _expectations(anomaly),
         "shrunk": operations,
         "part": None,
         "steps": anomaly.steps,

@@ -89,11 +89,14 @@ def add_time(graph: Graph, txns: Sequence[Txn]) -> None:
         graph.add(index, node, TIME)
 
 
-def components(graph: Graph, mask: int = ALL, members: Iterable[int] | None = None) -> list[list[int]]:
+def components(
+    graph: Graph, mask: int = ALL, members: Iterable[int] | None = None, single: bool = False
+) -> list[list[int]]:
     """Strongly connected components with two transactions or more, over edges of the mask (Tarjan,
     iterative).
 
-    `members`: only these nodes, and edges between them. Linear in nodes and edges.
+    `members`: only these nodes, and edges between them. `single`: all the others too. Linear in nodes and
+    edges.
     """
     successors = graph.successors
     inside = None if members is None else set(members)
@@ -137,7 +140,7 @@ def components(graph: Graph, mask: int = ALL, members: Iterable[int] | None = No
                 low[node] = least
                 if least == own:
                     component = _close(stack, node, low, closed)
-                    if len(component) > 1 and sum(1 for each in component if each < graph.size) > 1:
+                    if single or (len(component) > 1 and sum(each < graph.size for each in component) > 1):
                         found.append(component)
                 elif least < low[path[-1]]:
                     low[path[-1]] = least

@@ -33,7 +33,6 @@ class RevisionOrder:
         self.points: dict[Key, dict[int, Txn]] = {}
         self.order: dict[Key, list[int]] = {}
         self.revision: dict[int, int] = {}  # of each transaction that wrote, as far as it is known
-        self._analyses = analyses
         self._reads: list[tuple[Read, int]] = []
         self._owners(txns)
         for analysis in analyses:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from gauntlet.checkers.txn.anomalies import Anomaly, title
+from gauntlet.checkers.txn.anomalies import Anomaly
 from gauntlet.checkers.txn.cycles import Cycle, Step
 from gauntlet.checkers.txn.graph import NAMES, PROCESS, RW, RW_TIME, TIME, WR, WW, WW_TIME
 from gauntlet.checkers.txn.records import Txn
@@ -33,12 +33,13 @@ def tell(label: str, cycle: Cycle, txns: Sequence[Txn], sources: Sequence[Source
                 "from": before.operation.id,
                 "to": after.operation.id,
                 "type": NAMES[step.kind],
+                "by_time": step.kind in (WW_TIME, RW_TIME),
                 "text": _why(step, before, after, sources),
             }
         )
     reasons = "; ".join(f"{each['text']} ({each['type']})" for each in steps)
     circle = " before ".join([*(name(txn) for txn in nodes), name(nodes[0])])
-    text = f"{title(label)}: {reasons}. So {circle}. " + " ".join(f"{full(txn)}." for txn in nodes)
+    text = f"{reasons}. So {circle}, which no order allows. " + " ".join(f"{full(txn)}." for txn in nodes)
     return Anomaly(label, text, nodes, steps)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gauntlet.checkers.txn.records import READ, Key, Micro, Txn
+from porcupine.history import Operation
 from porcupine.labels import seconds
 
 LONGEST = 8
@@ -20,6 +23,14 @@ def value_text(value: object) -> str:
 def micro_text(micro: Micro) -> str:
     f, key, value = micro
     return f"{f} {key} {value_text(value) if f == READ else value}"
+
+
+def operation_text(operation: Operation) -> str:
+    """What a transaction asked for, or was answered: ``append x 1; r y [1 2]``."""
+    call: Any = operation.call
+    told: Any = operation.response if operation.is_ok and isinstance(operation.response, tuple) else call[-1]
+    micros = next((value for name, value in told if name == "txn"), ())
+    return "; ".join(map(micro_text, micros))
 
 
 def name(txn: Txn) -> str:

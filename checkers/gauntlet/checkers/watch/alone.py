@@ -61,8 +61,11 @@ def report(
     text: str,
     watcher: Watcher,
     *evidence: tuple[Delivery, Event | None],
+    revision: int | None = None,
+    due: tuple[str, str] | None = None,
 ) -> None:
-    """A finding about a watcher; evidence: what it was told, and the event in it that matters."""
+    """A finding about a watcher; evidence: what it was told, and the event in it that matters. revision: that
+    of the change in question. due: (what was expected, what was got)."""
     records = [
         {
             "client": watcher.client,
@@ -77,7 +80,7 @@ def report(
         for delivery, event in evidence
     ]
     at_ns = max((delivery.at_ns for delivery, _ in evidence), default=watcher.call_ns)
-    tally.fail(Finding(guarantee, label, text, records, (), at_ns, watcher.name))
+    tally.fail(Finding(guarantee, label, text, records, (), at_ns, watcher.name, revision, due))
 
 
 def told(delivery: Delivery) -> str:

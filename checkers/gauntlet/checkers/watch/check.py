@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gauntlet.checkers.etcd.calls import answer_of, call_of, effective
+from gauntlet.checkers.etcd.model import shown_revision
 from gauntlet.checkers.guarantees import Tally
 from gauntlet.checkers.objects import without_collector
 from gauntlet.checkers.records import Run
@@ -18,6 +20,7 @@ from gauntlet.checkers.watch.compare import compare
 from gauntlet.checkers.watch.history import told_by
 from gauntlet.checkers.watch.ledger import Compaction, Effects, Ledger
 from gauntlet.checkers.watch.records import Watcher
+from porcupine.history import Operation
 
 NAME = "watch"
 
@@ -66,7 +69,7 @@ def check_watch(run: Run) -> CheckResult:
     if not run.watches:
         return judge_watchers(())
     told = told_by(run)
-    return judge_watchers(
+    result = judge_watchers(
         run.watches,
         told.effects,
         complete=told.effects is not None,
@@ -74,3 +77,17 @@ def check_watch(run: Run) -> CheckResult:
         faults=run.faults,
         not_proven={} if told.effects is not None else {"reliable": told.why},
     )
+    if result.explanation is not None:
+        _name_write(result.explanation, told.operations)
+    return result
+
+
+def _name_write(explanation: dict[str, Any], operations: Sequence[Operation]) -> None:
+    """Adds the answered write of the revision that the explanation is about."""
+    revision = explanation["revision"]
+    for operation in operations if revision is not None else ():
+        answer = answer_of(operation)
+        took = operation.is_ok and effective(answer)
+        if took and shown_revision(call_of(operation), answer) == revision:
+            explanation["operations"] = [*explanation["operations"], operation.id]
+            return

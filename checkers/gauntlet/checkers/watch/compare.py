@@ -147,13 +147,33 @@ class _Comparison:
         sent = f"{self.watcher} was sent {event} {_details(event)} {told(delivery)}"
         if right is None:
             text = f"{sent}, but that revision changed no such key."
-            report(self.tally, "content", "event that never was", text, self.watcher, (delivery, event))
+            report(
+                self.tally,
+                "content",
+                "event that never was",
+                text,
+                self.watcher,
+                (delivery, event),
+                revision=event[0],
+            )
             return
         flags = same(event._replace(is_create=None, create_revision=None, version=None), right)
         guarantee = "is_create" if flags and event.is_create != right.is_create else "content"
         label = "wrong create flag" if guarantee == "is_create" else "wrong event"
         text = f"{sent}; the history says {right} {_details(right)}."
-        report(self.tally, guarantee, label, text, self.watcher, (delivery, event))
+        due = f"{right} {_details(right)}", f"{event} {_details(event)}"
+        self._report(guarantee, label, text, (delivery, event), due)
+
+    def _report(
+        self,
+        guarantee: str,
+        label: str,
+        text: str,
+        evidence: tuple[Delivery, Event],
+        due: tuple[str, str] | None = None,
+    ) -> None:
+        revision = evidence[1].mod_revision
+        report(self.tally, guarantee, label, text, self.watcher, evidence, revision=revision, due=due)
 
     def _missing(self, event: Event, here: set[_Place]) -> None:
         revision = event.mod_revision
@@ -162,6 +182,7 @@ class _Comparison:
         source = f"{witness} was sent it" if witness is not None else "the history says that it happened"
         lost = f"{self.watcher} was never sent {event}, though {source}"
         evidence = [(each, None) for each in (before, passing) if each is not None]
+        due = str(event), "nothing of that revision for this key"
         label = "lost watch event"
         if any(place[0] == revision for place in here):
             rest = next(
@@ -181,7 +202,9 @@ class _Comparison:
             guarantee = "resumable" if first else "reliable"
             how = "" if before is None else f"; it had been sent an earlier one {told(before)}"
             how += "" if passing is None else f" and went on with a later one {told(passing)}"
-        report(self.tally, guarantee, label, f"{lost}{how}.", self.watcher, *evidence)
+        report(
+            self.tally, guarantee, label, f"{lost}{how}.", self.watcher, *evidence, revision=revision, due=due
+        )
 
     def _around(self, revision: int) -> tuple[Delivery | None, Delivery | None]:
         """(the last delivery with an older event, the first that went past the revision)."""
@@ -231,4 +254,12 @@ class _Comparison:
             f"{self.watcher} was sent {event} at {seconds(delivery.at_ns)} (line {delivery.line}) with the "
             f"previous value {prev}; before it there was {was}."
         )
-        report(self.tally, "prev_kv", "wrong previous value", text, self.watcher, (delivery, event))
+        report(
+            self.tally,
+            "prev_kv",
+            "wrong previous value",
+            text,
+            self.watcher,
+            (delivery, event),
+            revision=event[0],
+        )

@@ -108,8 +108,12 @@ class Request:
         return self.noput or self.nodelete
 
     def __str__(self) -> str:
-        end = "..." if self.range_end == ALL_FROM else f"{self.range_end!r})"
-        keys = f"[{self.key!r}, {end}" if self.range_end else repr(self.key)
+        if not self.range_end:
+            keys = f"key {self.key!r}"
+        elif self.range_end == ALL_FROM:
+            keys = f"all keys from {self.key!r} on"
+        else:
+            keys = f"keys from {self.key!r} to before {self.range_end!r}"
         without = " without puts" * self.noput + " without deletes" * self.nodelete
         start = f" from revision {self.start_revision}" if self.start_revision else ""
         return f"{keys}{without}{start}"

@@ -15,49 +15,41 @@ watch that was told nothing has null for its responses.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from gauntlet.checkers.watch.records import ALL_FROM, Delivery, Event, KeyValue, Request, Watcher
+from gauntlet.checkers.watch.stream import JsonStream
 from porcupine.history import HistoryError
 
 HASHED_FROM = 20  # bytes
 
 
-def read_robustness_watches(text: str, client: Hashable) -> list[Watcher]:
-    """The watches of one file. HistoryError names the line where a broken object begins."""
-    watchers = []
-    for number, (line, record) in enumerate(json_objects(text), 1):
-        try:
-            watchers.append(_watcher(record, client, number, line))
-        except KeyError as error:
-            raise HistoryError(f"watch {number}: the field {error.args[0]!r} is missing", line) from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise HistoryError(f"watch {number}: {error}", line) from error
+def read_robustness_watches(lines: Iterable[str], client: Hashable) -> list[Watcher]:
+    """The watches of one file, which is read as a stream: what is held is what becomes of it. HistoryError
+    names the line, and the watch and response, where something is broken."""
+    stream = JsonStream(lines)
+    watchers: list[Watcher] = []
+    while found := stream.next():
+        number, line = len(watchers) + 1, stream.line
+        if found != "{":
+            raise HistoryError(f"watch {number} is no object", line)
+        with _named(f"watch {number}", line):
+            watchers.append(_watcher(stream, client, number, line))
     return watchers
 
 
-def json_objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, object) for each JSON object of a text that strings them together."""
-    decoder = json.JSONDecoder()
-    position, line = 0, 1
-    while True:
-        start = position
-        while position < len(text) and text[position].isspace():
-            position += 1
-        line += text.count("\n", start, position)
-        if position == len(text):
-            return
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise HistoryError(f"not JSON: {error.msg}", error.lineno) from error
-        if not isinstance(value, dict):
-            raise HistoryError(f"not an object but {type(value).__name__}", line)
-        yield line, value
-        line += text.count("\n", position, end)
-        position = end
+@contextmanager
+def _named(what: str, line: int) -> Iterator[None]:
+    try:
+        yield
+    except HistoryError:
+        raise
+    except KeyError as error:
+        raise HistoryError(f"{what}: the field {error.args[0]!r} is missing", line) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise HistoryError(f"{what}: {error}", line) from error
 
 
 def shown_value(value: bytes) -> str:
@@ -74,12 +66,24 @@ def _hash_text(digest: int) -> str:
     return f"fnv32a:{digest:08x}"
 
 
-def _watcher(record: Mapping[str, Any], client: Hashable, number: int, line: int) -> Watcher:
-    asked = record["Request"]
-    request = _request(asked)
-    deliveries = [_delivery(response, line) for response in record.get("Responses") or ()]
+def _watcher(stream: JsonStream, client: Hashable, number: int, line: int) -> Watcher:
+    asked: Any = None
+    deliveries: list[Delivery] = []
+    for name in stream.fields():
+        if name == "Request":
+            asked = stream.value()
+        elif name == "Responses" and stream.next() == "[":
+            for _ in stream.elements():
+                stream.next()
+                at = stream.line
+                with _named(f"watch {number}: response {len(deliveries) + 1}", at):
+                    deliveries.append(_delivery(stream.value(), at))
+        else:
+            stream.value()
+    if asked is None:
+        raise KeyError("Request")
     called = deliveries[0].at_ns if deliveries else 0
-    return Watcher(client, number, "", request, called, line, deliveries)
+    return Watcher(client, number, "", _request(asked), called, line, deliveries)
 
 
 def _request(asked: Mapping[str, Any]) -> Request:

@@ -76,15 +76,18 @@ def _evidence_sentences(run: RunFiles) -> list[str]:
     return sentences
 
 
-def cost(found: Mapping[str, Any], seconds: object) -> str:
-    """Kernel, steps, memory and time of a check."""
-    said = []
-    if found.get("kernel"):
-        said.append(f"{found['kernel']} kernel")
-    if found.get("steps") is not None:
-        said.append(f"{found['steps']:,} steps")
-    if found.get("peak_bytes"):
-        said.append(f"{found['peak_bytes'] / 1e6:.1f} MB")
-    if isinstance(seconds, int | float):
-        said.append(f"{seconds:.3f} s")
+def cost(check: Mapping[str, Any]) -> str:
+    """Kernel, operations, steps, time and memory of a check."""
+    spent = (check.get("details") or {}).get("cost") or {}
+    said = [f"{spent['kernel']} kernel"] if spent.get("kernel") else []
+    if isinstance(spent.get("operations"), int):
+        said.append(f"{spent['operations']:,} operations")
+    if spent.get("steps") is not None:
+        said.append(f"{spent['steps']:,} steps")
+    if spent.get("search_bytes"):
+        said.append(f"{spent['search_bytes'] / 1e6:.1f} MB of search")
+    if isinstance(spent.get("seconds"), int | float):
+        said.append(f"{spent['seconds']:.3f} s")
+    if spent.get("peak_memory_bytes"):
+        said.append(f"process at most {spent['peak_memory_bytes'] / 1e6:.0f} MB by then")
     return ", ".join(said)

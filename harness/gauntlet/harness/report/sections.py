@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from gauntlet.checkers.story import what_was_due
 from gauntlet.harness.report.about import certificate_of, cost, drawn
 from gauntlet.harness.report.data import COUNTED_NS, OUTCOMES, Record, RunFiles
 from gauntlet.harness.report.timeline import active_faults, answer, contradicting, describe
@@ -96,13 +97,13 @@ def story(run: RunFiles, around: Record | None) -> str:
             [text(each.get(name, "")) for name in ("description", "reason", "expected", "got")]
             for each in expectations
         ]
-        wanted = "<h3>What could have come next</h3>" + table(
-            ["Operation", "Why not", "Expected", "Got"], rows
-        )
+        heads = ["Operation", "Why not", "Expected", "Got"]
+        wanted = f"<h3>{text(what_was_due(explanation).capitalize())}</h3>" + table(heads, rows)
     placed = explanation.get("explained_operations")
     prefix = f" {placed} operations on it can be explained up to here." if isinstance(placed, int) else ""
     part = explanation.get("part")
-    where = f"On the key {text(part)}.{prefix} " if part else ""
+    about = "About" if explanation.get("guarantee") else "On the key"
+    where = f"{about} {text(part)}.{prefix} " if part else ""
     note = f'<p class="note">{text(drawn(run, around))}</p>' if around else ""
     return (
         f"<section><h2>What contradicts what</h2>"
@@ -151,14 +152,14 @@ def _checks(run: RunFiles) -> str:
         return ""
     rows = []
     for check in checks:
-        found, took = certificate_of(check), (check.get("details") or {}).get("seconds")
+        found = certificate_of(check)
         rows.append(
             [
                 f"<b>{text(check.get('name'))}</b>",
                 chip(str(check.get("verdict"))),
                 text(check.get("summary", "")),
                 text(found.get("text", "")),
-                text(cost(found, took)),
+                text(cost(check)),
             ]
         )
     head = ["Check", "Verdict", "In one sentence", "What stands behind it", "Cost"]
