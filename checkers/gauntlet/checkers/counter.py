@@ -15,7 +15,7 @@ Rules:
 Promise: what is reported cannot be explained by any order. Missed: sums within the bounds that no choice of
 the possible adds makes (bounds 0 to 10 made of one add of 10, and a read of 3), and reads that contradict
 each other without going back (two reads during the same two adds, one showing only the first, one only the
-second). The model of a counter in porcupine decides these by search.
+second). In histories that are not too large the search then decides these (objects.py).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from gauntlet.checkers.objects import Op, Report, by_end, judge_objects, say
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.labels import STALE_READ
+from porcupine.models import Counter
 
 NAME = "counter"
 SHAPES: dict[str, tuple[str | None, str | None]] = {
@@ -44,7 +45,7 @@ SAME_SUM = "two adds told the same sum"
 
 def check_counters(run: Run) -> CheckResult:
     """Every counter of the run. ValueError for amounts and values that are no integers."""
-    return judge_objects(NAME, run, SHAPES, check_counter)
+    return judge_objects(NAME, run, SHAPES, check_counter, lambda ops: Counter())
 
 
 class _Sums(NamedTuple):

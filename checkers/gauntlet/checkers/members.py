@@ -16,7 +16,7 @@ Rules, for each element by itself:
 
 Promise: what is reported cannot be explained by any order. Missed: contradictions in which several answers
 would need one concurrent add or remove to have happened at different moments, and those between elements. The
-model of a set in porcupine decides these by search.
+search then decides these, in histories that are not too large (objects.py).
 
 The sets of all that is there or gone are kept as a whole, so that a read of all is compared with them at
 once.

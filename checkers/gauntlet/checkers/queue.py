@@ -17,8 +17,9 @@ the four ways in which a queue can be wrong):
 Promise: what is reported cannot be explained by any order. Exact where each element is enqueued once, nothing
 is of unknown outcome, and there is no drain: then no report means linearizable. Missed: the order of elements
 that are enqueued more than once; which element a dequeue of unknown outcome took (rules 3 to 5 give it
-whatever excuses most); that a drain took its elements one after the other. With ``fifo=False`` rule 4 is left
-out: a bag. An element that is in the queue at the end is no loss.
+whatever excuses most); that a drain took its elements one after the other. Without drains what is missed is
+then searched for, in histories that are not too large (objects.py). With ``fifo=False`` rule 4 is left out: a
+bag. An element that is in the queue at the end is no loss.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gauntlet.checkers.objects import NEVER, Op, Report, by_end, judge_objects, 
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.labels import FUTURE_READ
+from porcupine.models import Queue
 
 NAME = "queue"
 SHAPES: dict[str, tuple[str | None, str | None]] = {
@@ -49,7 +51,11 @@ NOT_EMPTY = "empty answer of a queue that held something"
 
 def check_queues(run: Run, fifo: bool = True) -> CheckResult:
     """Every queue of the run."""
-    return judge_objects(NAME, run, SHAPES, lambda ops: check_queue(ops, fifo))
+
+    def model_of(ops: Sequence[Op]) -> Queue | None:
+        return Queue() if fifo and not any(op.name == "drain" for op in ops) else None
+
+    return judge_objects(NAME, run, SHAPES, lambda ops: check_queue(ops, fifo), model_of)
 
 
 @dataclass(slots=True)
@@ -83,6 +89,11 @@ def check_queue(ops: Sequence[Op], fifo: bool = True) -> Report:
     if fifo:
         _order(report, single, sure)
     _empty(report, history, single, sure)
+    report.exact = (
+        fifo
+        and all(len(each.added) <= 1 for each in history.elements.values())
+        and not any(op.unknown or op.name == "drain" for op in ops)
+    )
     report.details = {
         "enqueued": sum(1 for each in history.elements.values() for add in each.added if add.ok),
         "dequeued": sum(len(each.taken) for each in history.elements.values()),

@@ -36,6 +36,7 @@ from gauntlet.checkers.records import Run
 from gauntlet.checkers.stats import quantiles
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.labels import FUTURE_READ, LOST_WRITE, STALE_READ
+from porcupine.models import Set
 
 NAME = "set"
 SHAPES: dict[str, tuple[str | None, str | None]] = {
@@ -55,7 +56,7 @@ Elements = frozenset[Hashable]
 
 def check_sets(run: Run) -> CheckResult:
     """Every set of the run. ValueError for an answer that is no collection."""
-    return judge_objects(NAME, run, SHAPES, check_set)
+    return judge_objects(NAME, run, SHAPES, check_set, lambda ops: Set())
 
 
 class _Read:
@@ -96,6 +97,7 @@ def check_set(ops: Sequence[Op]) -> Report:
                 _elements(op, report)
         check_members(ops, report)
         return report
+    report.exact = True
     history = _History()
     for op in ops:
         if op.name == "read":

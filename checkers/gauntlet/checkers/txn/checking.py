@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gauntlet.checkers.objects import without_collector
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.txn.anomalies import (
     STRICT_SERIALIZABLE,
@@ -33,6 +32,7 @@ from gauntlet.checkers.txn.records import Txn, Txns, Unsuitable, is_txn, read_tx
 from gauntlet.checkers.txn.stories import tell
 from gauntlet.checkers.verdict import CheckResult
 from porcupine.search import Verdict
+from porcupine.uncollected import uncollected
 
 NAME = "txn"
 MODEL_NOTE = "consistency_model"  # in Run.notes: the model asked for
@@ -61,18 +61,18 @@ def check_transactions(run: Run, model: str | None = None) -> CheckResult:
     """
     asked = model or model_of(run)
     against = forbidden(asked)
-    with without_collector():
+    with uncollected():
         txns = read_txns(filter(is_txn, run.history))
     if not any(txn.ok for txn in txns.real):
         return CheckResult(NAME, Verdict.UNKNOWN, "no transaction was answered: there is nothing to check")
     try:
-        with without_collector():
+        with uncollected():
             found = read(txns)
             passes = {name: _finish(each, txns.real) for name, each in found.items()}
     except Unsuitable as error:
         return CheckResult(NAME, Verdict.UNKNOWN, str(error))
     result, worst = _result(asked, against, txns, passes)
-    with without_collector():
+    with uncollected():
         if worst is None:
             _prove_order(result, found, asked, txns)
         else:

@@ -12,7 +12,6 @@ from typing import Any
 from gauntlet.checkers.etcd.calls import answer_of, call_of, effective
 from gauntlet.checkers.etcd.model import shown_revision
 from gauntlet.checkers.guarantees import Tally
-from gauntlet.checkers.objects import without_collector
 from gauntlet.checkers.records import Run
 from gauntlet.checkers.verdict import CheckResult
 from gauntlet.checkers.watch.alone import GUARANTEES, Alone, Circumstances
@@ -21,6 +20,7 @@ from gauntlet.checkers.watch.history import told_by
 from gauntlet.checkers.watch.ledger import Compaction, Effects, Ledger
 from gauntlet.checkers.watch.records import Watcher
 from porcupine.history import Operation
+from porcupine.uncollected import uncollected
 
 NAME = "watch"
 
@@ -41,7 +41,7 @@ def judge_watchers(
         tally.doubt(guarantee, why)
     circumstances = Circumstances(compactions, effects is not None and complete)
     events = 0
-    with without_collector():
+    with uncollected():
         ledger = Ledger(effects, watchers, complete)
         for watcher in watchers:
             Alone(watcher, tally, circumstances).judge()
