@@ -51,7 +51,7 @@ class Route:
 class Call(Stream):
     """What unary and streaming calls have in common: messages out of bytes, and a status at the end."""
 
-    __slots__ = ("answered", "buffer", "context", "core", "limit", "opened", "route")
+    __slots__ = ("answered", "buffer", "called", "context", "core", "limit", "opened", "route")
 
     torn = status.TORN_REQUEST
 
@@ -72,6 +72,7 @@ class Call(Stream):
         self.buffer: bytearray | None = None
         self.limit = core.limits.max_message_bytes
         self.answered = False
+        self.called = False
         self.opened = False
 
     def message(self, data: bytes) -> None:
@@ -202,20 +203,7 @@ class UnaryCall(Call):
     A client that does not take its answers gets no new ones made: its calls wait (`Outflow.put_off`).
     """
 
-    __slots__ = ("called",)
-
-    def __init__(
-        self,
-        connection: Connection,
-        stream_id: int,
-        head: Head,
-        ended: bool,
-        core: Dispatcher,
-        route: Route,
-        context: Context,
-    ) -> None:
-        Call.__init__(self, connection, stream_id, head, ended, core, route, context)
-        self.called = False
+    __slots__ = ()
 
     def message(self, data: bytes) -> None:
         if self.called:
