@@ -45,7 +45,8 @@ def check_values(
     ]
     budget = Budget(50_000 + 4 * len(kept), seconds if clock is not None else None)
     model = Values(stands_for(operations), hints(operations))
-    return check(with_expiries(kept), model, budget=budget, clock=clock, explained=False).verdict
+    history = with_expiries(kept)
+    return check(history, model, budget=budget, clock=clock, explained=False, first_failure=True).verdict
 
 
 def _of_the_past(operation: Operation) -> bool:

@@ -141,7 +141,10 @@ class Calls:
 
 
 class _Stream:
-    """Between a stream and its service: passes everything on, in both directions."""
+    """Between a stream and its service: passes everything on, in both directions.
+
+    It and its receiver hold each other until the stream is over.
+    """
 
     def __init__(self, stream: ServerStream, tally: Tally, rpc: RpcTally, path: str) -> None:
         self.receiver: StreamReceiver | None = None
@@ -200,6 +203,7 @@ class _Stream:
 
     def finish(self, error: RpcError | None = None) -> None:
         self.over(0 if error is None else error.code)
+        self.receiver = None
         self._stream.finish(error)
 
     # The client's side.
@@ -216,8 +220,9 @@ class _Stream:
 
     def on_cancel(self) -> None:
         self.over(Code.CANCELLED)
-        assert self.receiver is not None
-        self.receiver.on_cancel()
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.on_cancel()
 
     def over(self, code: int) -> None:
         if self._over:
