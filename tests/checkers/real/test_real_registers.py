@@ -126,8 +126,11 @@ ALTERATIONS: list[tuple[Callable[[list[Record]], Record], set[str]]] = [
     (with_field("delete", "deleted", lambda _: 0, deleted=1), {"lost write", "phantom write"}),
     (with_field("delete", "revision", lambda at: at - 1, deleted=1), {"revision reused"}),
     (with_field("cas", "version", up), {"applied twice", "wrong version"}),
-    (with_field("cas", "value", never, succeeded=False), {"phantom write"}),
-    (with_field("cas", "mod_revision", up, succeeded=False), {"wrong revision", "revision reused"}),
+    (with_field("cas", "value", never, succeeded=False, version=any), {"phantom write"}),
+    (
+        with_field("cas", "mod_revision", up, succeeded=False, version=any),
+        {"wrong revision", "revision reused"},
+    ),
     (with_field("cas", "succeeded", other, succeeded=False), {"revision reused"}),
     (with_field("cas", "succeeded", other, succeeded=True), {"phantom write"}),
     (with_field("cas", "revision", lambda at: at - 1, succeeded=True), {"revision reused"}),

@@ -14,6 +14,7 @@ from gauntlet.checkers.etcd.calls import (
     Answer,
     Call,
     Delete,
+    DeleteAnswer,
     PutAnswer,
     Range,
     RangeAnswer,
@@ -329,6 +330,10 @@ class _Content:
         label = WRONG_ANSWER
         if isinstance(operation.response, PutAnswer) and previous is not None:
             label = LOST_WRITE
+        elif isinstance(operation.response, DeleteAnswer) and isinstance(expected, DeleteAnswer):
+            told, due = operation.response.deleted, expected.deleted
+            if told is not None and due is not None and told < due:
+                label = LOST_WRITE
         return Diagnosis(label, text, [operation] if writer is None else [writer, operation])
 
     @staticmethod
