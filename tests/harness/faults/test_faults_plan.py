@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -91,6 +92,16 @@ def test_there_are_enough_faults_and_enough_quiet(duration: float, least: int) -
             busy += max(0.0, fault.end - max(until, fault.start))
             until = max(until, fault.end)
         assert busy < duration * 0.8
+
+
+@pytest.mark.parametrize("duration", [15.0, 30.0, 60.0])
+def test_a_cluster_that_was_killed_gets_the_time_to_serve_again(duration: float) -> None:
+    """Else no answer would show what the kill has lost."""
+    for seed in range(30):
+        plan = make_plan(parse_faults("kill-all"), members(3), str(seed), duration, ALL)
+        assert len(plan.faults) >= 2
+        for killed, again in pairwise(plan.faults):
+            assert again.start - killed.end >= FAULTS["kill-all"].quiet_seconds - 0.01
 
 
 def test_every_kind_comes_before_any_comes_twice() -> None:

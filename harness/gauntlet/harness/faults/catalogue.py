@@ -40,6 +40,7 @@ class FaultKind:
         5.0,
     )  # how long it lasts, shortest and longest, in a run of 30 s or more
     least_seconds: float = 0.0  # what it needs to come to anything; a short run does not shrink it further
+    quiet_seconds: float = 0.0  # what the cluster needs afterwards to serve again; not shrunk either
     takes_down: Callable[[Params, Sequence[str]], int] = lambda _params, _members: 0  # members, at most
 
     def refusal(self, capabilities: Iterable[str], members: Sequence[str]) -> str | None:
@@ -195,6 +196,7 @@ FAULTS: dict[str, FaultKind] = {
             _nothing,
             process.KillAll,
             seconds=(0.3, 1.5),
+            quiet_seconds=3.5,  # processes start, and an election times out first
             takes_down=_all,
         ),
         FaultKind(

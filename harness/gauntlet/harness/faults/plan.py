@@ -4,11 +4,12 @@ Rules:
 1. The same kinds, members, seed and duration give the same plan. Whoever leads is the one thing decided
    later; the record of the run says who it was.
 2. Faults come in bursts of one to three that overlap; between bursts, before the first and after the last
-   there is quiet, so that the cluster shows that it recovers.
+   there is quiet, so that the cluster shows that it recovers: at least as long as that takes after the
+   faults of the burst.
 3. Kinds are dealt like cards: none comes a second time before all came once, as far as they fit.
 4. Members that process faults hold at one time stay a minority, unless one fault is made to take all.
 5. A run of 30 s or longer has bursts of a few seconds; in a shorter one all times shrink with it, but for
-   what a fault needs at least.
+   what a fault needs at least, and the cluster after it.
 """
 
 from __future__ import annotations
@@ -86,18 +87,20 @@ class _Drawing:
         last = self._duration - min(5.0, self._duration * 0.15)
         now = lead
         while last - now > _SHORTEST:
-            end = self._burst(now, last)
-            now = end + self._random.uniform(1.2, 3.0) * self._scale
+            burst = self._burst(now, last)
+            needed = max((FAULTS[fault.name].quiet_seconds for fault in burst), default=0.0)
+            end = max((fault.end for fault in burst), default=last)
+            now = end + max(needed, self._random.uniform(1.2, 3.0) * self._scale)
         return self._plan
 
-    def _burst(self, begin: float, last: float) -> float:
+    def _burst(self, begin: float, last: float) -> list[PlannedFault]:
         burst: list[PlannedFault] = []
         for number in range(self._random.choice(_BURSTS)):
             fault = self._fitting(burst, begin, last, first=number == 0)
             if fault is not None:
                 burst.append(fault)
         self._plan += burst
-        return max((fault.end for fault in burst), default=last)
+        return burst
 
     def _fitting(
         self, burst: list[PlannedFault], begin: float, last: float, first: bool
